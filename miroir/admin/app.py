@@ -1,0 +1,80 @@
+"""The QuartTrio app behind `/_miroir`. Every answer is JSON, errors in Meilisearch's shape, whatever went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from quart import Response, jsonify, request
+from quart.typing import ResponseReturnValue
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from miroir.admin.overview import shards_view, topology_view
+from miroir.cluster import Cluster
+from miroir.errors import ApiError, node_error
+from miroir.indexes import Registry
+from miroir.security import AdminDoor
+from miroir.telemetry import Metrics, get_logger
+
+_log = get_logger(__name__)
+
+
+def create_admin_app(
+    cluster: Cluster,
+    registry: Registry,
+    door: AdminDoor,
+    metrics: Metrics,
+    refresh_metrics: Callable[[], Awaitable[None]],
+    *,
+    default_shards: int,
+) -> QuartTrio:
+    """Build the app over services that exist already. `refresh_metrics` brings the gauges up to date."""
+    app = QuartTrio("miroir.admin", static_folder=None)
+    app.config["RESPONSE_TIMEOUT"] = None  # Quart would cut streams after a minute
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, the base class does not
+
+    @app.before_request
+    async def admit() -> None:
+        """Every route here asks for an admin key."""
+        door.admit(_header("authorization"), _header("x-admin-key"))
+
+    @app.get("/_miroir/topology")
+    async def topology() -> ResponseReturnValue:
+        return jsonify(topology_view(cluster, registry, default_shards))
+
+    @app.get("/_miroir/shards")
+    async def shards() -> ResponseReturnValue:
+        uid = request.args.get("index")
+        if not uid:
+            raise node_error(400, "bad_request", "Name an index: `/_miroir/shards?index=UID`.")
+        return jsonify(shards_view(cluster, registry.get(uid)))
+
+    @app.get("/_miroir/metrics")
+    async def show_metrics() -> ResponseReturnValue:
+        await refresh_metrics()
+        body, content_type = metrics.render()
+        return Response(body, content_type=content_type)
+
+    @app.errorhandler(ApiError)
+    async def api_error(error: ApiError) -> ResponseReturnValue:
+        return jsonify(error.body()), error.status, dict(error.headers)
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> ResponseReturnValue:
+        status = error.code or 500
+        known = {404: ("not_found", "There is nothing here."), 405: ("method_not_allowed", "Not with this method.")}
+        code, message = known.get(status, ("bad_request", error.description or "The request is not valid."))
+        return jsonify(node_error(status, code, message).body()), status
+
+    @app.errorhandler(Exception)
+    async def unexpected(error: Exception) -> ResponseReturnValue:
+        _log.exception("admin request failed", path=request.path, exc_info=error)
+        body = node_error(500, "internal", "An internal error has occurred.", type="internal").body()
+        return jsonify(body), 500
+
+    return app
+
+
+def _header(name: str) -> bytes | None:
+    value = request.headers.get(name)
+    return None if value is None else value.encode("latin-1", "replace")

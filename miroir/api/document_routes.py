@@ -1,0 +1,169 @@
+"""`/indexes/{uid}/documents`: writing and reading documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from miroir.api.messages import Request, Response, json_response
+from miroir.api.reading import Query, is_count, json_object, refuse_body
+from miroir.api.routing import Router
+from miroir.cluster import SCRATCH_INDEX, Verdicts, Written
+from miroir.errors import ApiError, miroir_error
+from miroir.indexes import Registry, check_uid
+from miroir.ingest import (
+    DocumentWriter,
+    Method,
+    Unjudged,
+    Upload,
+    check_content_type,
+    check_json_content_type,
+    read_ids,
+)
+from miroir.nodes import NodeCall
+from miroir.search import DocumentReader, Listed
+from miroir.tasks import enqueued_view
+
+_UPLOAD_PARAMETERS: Final = ("primaryKey", "csvDelimiter", "customMetadata", "skipCreation")
+_LIST_PARAMETERS: Final = ("offset", "limit", "fields", "retrieveVectors", "ids", "filter", "sort")
+
+
+class DocumentResource:
+    """Documents: add, replace, update, delete, get, list."""
+
+    def __init__(self, registry: Registry, writer: DocumentWriter, reader: DocumentReader, verdicts: Verdicts) -> None:
+        self._registry = registry
+        self._writer = writer
+        self._reader = reader
+        self._verdicts = verdicts
+
+    def register(self, router: Router) -> None:
+        """Put the routes up."""
+        documents = "/indexes/{uid}/documents"
+        router.add("POST", documents, self.add)
+        router.add("PUT", documents, self.add)
+        router.add("GET", documents, self.list)
+        router.add("POST", f"{documents}/fetch", self.fetch)
+        router.add("POST", f"{documents}/delete-batch", self.delete_batch)
+        router.add("GET", f"{documents}/{{id}}", self.get)
+        router.add("DELETE", f"{documents}/{{id}}", self.delete_one)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def add(self, request: Request) -> Response:
+        """POST replaces, PUT updates; a task."""
+        query = Query(request, _UPLOAD_PARAMETERS, "document")
+        delimiter = query.text("csvDelimiter")
+        upload = Upload(
+            body=request.body,
+            format=check_content_type(request.headers.get(b"content-type"), delimiter),
+            encoding=request.headers.get(b"content-encoding"),
+            csv_delimiter=delimiter,
+            primary_key=query.text("primaryKey"),
+        )
+        uid = request.params[0]
+        method: Method = "POST" if request.method == "POST" else "PUT"
+        try:
+            return _written(await self._writer.add(uid, method, upload))
+        except Unjudged as unjudged:
+            error = await self._verdicts.judge_task(_to_scratch(request, "/documents"))
+            if error is None:
+                raise _unreadable(unjudged) from None
+            return _written(await self._writer.fail(uid, "documentAdditionOrUpdate", error))
+
+    async def delete_batch(self, request: Request) -> Response:
+        """Delete by a list of ids; a task."""
+        uid = request.params[0]
+        check_uid(uid)
+        check_json_content_type(request.headers.get(b"content-type"))
+        try:
+            ids = read_ids(request.body)
+        except Unjudged:
+            await self._verdicts.refuse(_to_scratch(request, "/documents/delete-batch"))
+        return _written(await self._writer.delete(uid, ids))
+
+    async def delete_one(self, request: Request) -> Response:
+        """Delete one; a task."""
+        return _written(await self._writer.delete(request.params[0], [request.params[1]]))
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    async def get(self, request: Request) -> Response:
+        """One document."""
+        uid, key = request.params
+        index = self._registry.find(uid)
+        if index is None:
+            check_uid(uid)
+            index = self._registry.get(uid)
+        return Response(200, await self._reader.get(index, key, request.query_string.decode("latin-1")))
+
+    async def list(self, request: Request) -> Response:
+        """A page, by query parameters."""
+        query = Query(request, _LIST_PARAMETERS, "document")
+        wanted: dict[str, Any] = {"offset": query.number("offset", 0), "limit": query.number("limit", 20)}
+        for name in ("fields", "ids", "sort"):
+            values = query.listed(name, str)
+            if values is not None:
+                wanted[name] = values
+        if query.boolean("retrieveVectors", False):
+            wanted["retrieveVectors"] = True
+        filter = query.text("filter")
+        if filter:
+            wanted["filter"] = _json_or_text(filter)
+        return await self._list(request.params[0], wanted)
+
+    async def fetch(self, request: Request) -> Response:
+        """The same, by a body."""
+        template = "/indexes/{index}/documents/fetch"
+        wanted = await json_object(self._verdicts, request, template)
+        if not (is_count(wanted, "offset") and is_count(wanted, "limit")):
+            await refuse_body(self._verdicts, request, template)
+        return await self._list(request.params[0], wanted)
+
+    async def _list(self, uid: str, wanted: Mapping[str, Any]) -> Response:
+        check_uid(uid)
+        listed: Listed = await self._reader.list(self._registry.get(uid), wanted)
+        tail = {"offset": wanted.get("offset", 0), "limit": wanted.get("limit", 20), "total": listed.total}
+        body = b'{"results":[' + b",".join(listed.documents) + b"]," + orjson.dumps(tail)[1:]
+        return Response(200, body, degraded_shards(listed.unavailable))
+
+
+def _to_scratch(request: Request, route: str) -> NodeCall:
+    """The request as it is, aimed at the scratch index."""
+    query = request.query_string.decode("latin-1")
+    return NodeCall(
+        "verdict",
+        request.method,
+        f"/indexes/{SCRATCH_INDEX}{route}" + (f"?{query}" if query else ""),
+        request.body,
+        request.headers.get(b"content-type", b""),
+        request.headers.get(b"content-encoding", b""),
+    )
+
+
+def _unreadable(unjudged: Unjudged) -> ApiError:
+    """A node takes it, and we cannot tell where its documents belong."""
+    return miroir_error("miroir_not_supported", f"This payload cannot be spread over shards: {unjudged.reason}.")
+
+
+def _written(written: Written) -> Response:
+    groups = written.short_groups
+    headers = [(b"x-miroir-degraded", b"groups=" + b",".join(b"%d" % group for group in groups))] if groups else []
+    return json_response(202, enqueued_view(written.task), headers)
+
+
+def degraded_shards(shards: tuple[int, ...]) -> list[tuple[bytes, bytes]]:
+    """The header that names the shards an answer says nothing about; none when it is complete."""
+    if not shards:
+        return []
+    return [(b"x-miroir-degraded", b"shards=" + b",".join(b"%d" % shard for shard in shards))]
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return value if isinstance(value, list) else text

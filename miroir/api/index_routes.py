@@ -1,0 +1,108 @@
+"""`/indexes` and `/indexes/{uid}/settings`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from miroir.api.messages import Request, Response, json_response
+from miroir.api.reading import Query, json_object, refuse_body
+from miroir.api.routing import Router
+from miroir.cluster import Verdicts
+from miroir.errors import node_error
+from miroir.indexes import Index, IndexService, Registry, check_uid, wish_of
+from miroir.indexes.settings import shown
+from miroir.tasks import enqueued_view
+
+
+class IndexResource:
+    """Indexes: create, list, get, delete, settings."""
+
+    def __init__(self, registry: Registry, indexes: IndexService, verdicts: Verdicts) -> None:
+        self._registry = registry
+        self._indexes = indexes
+        self._verdicts = verdicts
+
+    def register(self, router: Router) -> None:
+        """Put the routes up."""
+        router.add("GET", "/indexes", self.list)
+        router.add("POST", "/indexes", self.create)
+        router.add("GET", "/indexes/{uid}", self.get)
+        router.add("DELETE", "/indexes/{uid}", self.delete)
+        router.add("GET", "/indexes/{uid}/settings", self.settings)
+        router.add("PATCH", "/indexes/{uid}/settings", self.change_settings)
+        router.add("DELETE", "/indexes/{uid}/settings", self.reset_settings)
+
+    async def list(self, request: Request) -> Response:
+        """A page of indexes, by uid."""
+        query = Query(request, ("offset", "limit"), "index")
+        offset, limit = query.number("offset", 0), query.number("limit", 20)
+        found = self._registry.all()
+        return json_response(
+            200,
+            {
+                "results": [index_view(index) for index in found[offset : offset + limit]],
+                "offset": offset,
+                "limit": limit,
+                "total": len(found),
+            },
+        )
+
+    async def create(self, request: Request) -> Response:
+        """Create on all nodes; a task."""
+        body = await json_object(self._verdicts, request, "/indexes")
+        uid, primary_key = body.get("uid"), body.get("primaryKey")
+        sound = (isinstance(uid, str) or _is_whole(uid)) and (primary_key is None or isinstance(primary_key, str))
+        if not sound or not body.keys() <= {"uid", "primaryKey"}:
+            await refuse_body(self._verdicts, request, "/indexes")
+        name = str(uid)
+        try:
+            check_uid(name)
+        except Exception as failure:
+            message = f"Invalid value at `.uid`: {getattr(failure, 'message', failure)}"
+            raise node_error(400, "invalid_index_uid", message) from None
+        return json_response(202, enqueued_view(await self._indexes.create(name, primary_key)))
+
+    async def get(self, request: Request) -> Response:
+        """One index."""
+        return json_response(200, index_view(self._known(request)))
+
+    async def delete(self, request: Request) -> Response:
+        """Delete everywhere; a task."""
+        uid = request.params[0]
+        check_uid(uid)
+        return json_response(202, enqueued_view(await self._indexes.delete(uid)))
+
+    async def settings(self, request: Request) -> Response:
+        """All settings, as the client made them."""
+        index = self._known(request)
+        return json_response(200, shown(wish_of(index.row)))
+
+    async def change_settings(self, request: Request) -> Response:
+        """Change some settings on all nodes; a task."""
+        uid = request.params[0]
+        check_uid(uid)
+        change = await json_object(self._verdicts, request, "/indexes/{index}/settings")
+        return json_response(202, enqueued_view(await self._indexes.change_settings(uid, change)))
+
+    async def reset_settings(self, request: Request) -> Response:
+        """Back to the defaults; a task."""
+        uid = request.params[0]
+        check_uid(uid)
+        return json_response(202, enqueued_view(await self._indexes.reset_settings(uid)))
+
+    def _known(self, request: Request) -> Index:
+        uid = request.params[0]
+        index = self._registry.find(uid)
+        if index is None:
+            check_uid(uid)
+        return self._registry.get(uid)
+
+
+def index_view(index: Index) -> dict[str, Any]:
+    """An index as a node shows it."""
+    row = index.row
+    return {"uid": row.uid, "createdAt": row.created_at, "updatedAt": row.updated_at, "primaryKey": row.primary_key}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

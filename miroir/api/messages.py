@@ -1,0 +1,50 @@
+"""A request and a response of the data plane: the small callable's two ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+JSON = b"application/json"
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, its body read. `params` are the path's variable parts, percent-decoded."""
+
+    method: str
+    path: str
+    query_string: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    params: Sequence[str] = ()
+    request_id: str = ""
+
+    def query(self) -> list[tuple[str, str]]:
+        """The query's members in their order, decoded; empty values are kept."""
+        return parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True)
+
+
+@dataclass(slots=True)
+class Response:
+    """A status, a body, and headers beyond `content-type` and `content-length`."""
+
+    status: int
+    body: bytes = b""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    content_type: bytes = JSON
+
+
+def json_response(status: int, content: Any, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
+    """A response with this value as JSON."""
+    return Response(status, orjson.dumps(content), list(headers))
+
+
+def error_response(error: Any) -> Response:
+    """An `ApiError` as a response."""
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    return json_response(error.status, error.body(), headers)

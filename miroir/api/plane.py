@@ -1,0 +1,125 @@
+"""The data plane: an ASGI app that turns requests into endpoint calls, and everything that goes wrong into errors.
+
+Around each endpoint, in this order: routing (an unknown path is an empty 404 before anybody asks for a key), the door,
+admission, the deadline; then metrics and one log line.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from time import perf_counter
+from typing import Final
+
+import trio
+
+from miroir.api.admission import Admission
+from miroir.api.messages import Request, Response, error_response
+from miroir.api.routing import Route, Router
+from miroir.errors import ApiError, miroir_error, node_error
+from miroir.http import Receive, Scope, Send
+from miroir.security import DataDoor
+from miroir.telemetry import Metrics, get_logger, log_request
+
+_log = get_logger(__name__)
+
+_SANE_ID: Final = frozenset(b"0123456789abcdefABCDEF-")
+_UNKNOWN: Final = "(unknown)"
+
+
+class DataPlane:
+    """The Meilisearch API over a router."""
+
+    def __init__(
+        self, router: Router, door: DataDoor, admission: Admission, metrics: Metrics, *, timeout_s: float, rng: Random
+    ) -> None:
+        self._router = router
+        self._door = door
+        self._admission = admission
+        self._metrics = metrics
+        self._timeout_s = timeout_s
+        self._rng = rng
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        started = perf_counter()
+        headers = dict(scope["headers"])
+        request_id = self._request_id(headers.get(b"x-request-id"))
+        template = _UNKNOWN
+        self._metrics.request_started()
+        status = 499  # the client is gone
+        try:
+            found = self._router.find(scope["method"], scope["path"])
+            if isinstance(found, int):
+                response = Response(found, content_type=b"")
+            else:
+                route, params = found
+                template = route.template
+                body = await _read(receive)
+                if body is None:
+                    return  # the client is gone
+                request = Request(
+                    scope["method"], scope["path"], scope["query_string"], headers, body, params, request_id
+                )
+                response = await self._answer(route, request)
+            status = response.status
+            await _send(send, response, request_id)
+        finally:
+            seconds = perf_counter() - started
+            self._metrics.request_finished(scope["method"], template, status, seconds)
+            log_request(request_id, scope["method"], template, status, seconds * 1000.0)
+
+    async def _answer(self, route: Route, request: Request) -> Response:
+        try:
+            if route.open:
+                return await route.endpoint(request)
+            self._door.admit(request.headers.get(b"authorization"))
+            with trio.fail_after(self._timeout_s):
+                async with self._admission:
+                    return await route.endpoint(request)
+        except ApiError as error:
+            return error_response(error)
+        except trio.TooSlowError:
+            seconds = f"{self._timeout_s:g}"
+            return error_response(
+                miroir_error("miroir_timeout", f"No answer within {seconds} s. Try again, or ask for less at once.")
+            )
+        except Exception:
+            _log.exception("request failed", request_id=request.request_id, path_template=route.template)
+            return error_response(
+                node_error(
+                    500, "internal", f"An internal error has occurred (request {request.request_id}).", type="internal"
+                )
+            )
+
+    def _request_id(self, given: bytes | None) -> str:
+        if given is not None and 0 < len(given) <= 64 and _SANE_ID.issuperset(given):
+            return given.decode()
+        return f"{self._rng.getrandbits(32):08x}"
+
+
+async def _read(receive: Receive) -> bytes | None:
+    event = await receive()
+    if event["type"] == "http.disconnect":
+        return None
+    first: bytes = event.get("body", b"")
+    if not event.get("more_body"):
+        return first
+    chunks = [first]
+    while event.get("more_body"):
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            return None
+        chunks.append(event.get("body", b""))
+    return b"".join(chunks)
+
+
+async def _send(send: Send, response: Response, request_id: str) -> None:
+    headers = [
+        (b"content-length", b"%d" % len(response.body)),
+        (b"x-request-id", request_id.encode()),
+        *response.headers,
+    ]
+    if response.content_type:
+        headers.insert(0, (b"content-type", response.content_type))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

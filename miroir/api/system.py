@@ -1,0 +1,118 @@
+"""`/health`, `/version`, `/stats`, `/_miroir/ready`: how the whole is."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+import trio
+
+from miroir.api.messages import Request, Response, json_response
+from miroir.api.reading import no_node
+from miroir.api.routing import Router
+from miroir.cluster import Cluster
+from miroir.http import ExchangeError
+from miroir.indexes import Registry
+from miroir.nodes import NodeAnswerError
+from miroir.search import DocumentReader
+from miroir.api.statistics import IndexStatistics, index_statistics
+
+_VERSION_KEPT_S = 60.0
+
+
+class SystemResource:
+    """Answers for the cluster as one server."""
+
+    def __init__(self, cluster: Cluster, registry: Registry, documents: DocumentReader) -> None:
+        self._cluster = cluster
+        self._registry = registry
+        self._documents = documents
+        self._version: bytes | None = None
+        self._version_until = 0.0
+
+    def register(self, router: Router) -> None:
+        """Put the routes up."""
+        router.add("GET", "/health", self.health, open=True)
+        router.add("GET", "/_miroir/ready", self.ready, open=True)
+        router.add("GET", "/version", self.version)
+        router.add("GET", "/stats", self.stats)
+        router.add("GET", "/indexes/{uid}/stats", self.index_stats)
+
+    async def health(self, _: Request) -> Response:
+        """That this process answers; nothing of the nodes."""
+        return Response(200, b'{"status":"available"}')
+
+    async def ready(self, _: Request) -> Response:
+        """200 once some group covers every shard with nodes that answer, 503 until then."""
+        usable = self._cluster.usable_nodes()
+        topology = self._cluster.topology
+        for group in topology.groups:
+            members = topology.members(group.id)
+            if members and len(usable.intersection(members)) > len(members) - topology.replication_factor:
+                return json_response(200, {"ready": True, "replica_group": group.id})
+        waiting = sorted(set(self._cluster.clients) - usable)
+        return json_response(503, {"ready": False, "waiting_for": waiting})
+
+    async def version(self, _: Request) -> Response:
+        """A node's, kept for a minute."""
+        if self._version is None or monotonic() >= self._version_until:
+            self._version = await self._ask_version()
+            self._version_until = monotonic() + _VERSION_KEPT_S
+        return Response(200, self._version)
+
+    async def _ask_version(self) -> bytes:
+        for node in sorted(self._cluster.usable_nodes()):
+            try:
+                return await self._cluster.clients[node].version()
+            except (ExchangeError, NodeAnswerError):
+                continue
+        raise no_node("its version")
+
+    async def stats(self, _: Request) -> Response:
+        """Every index in documents, not copies; sizes as they are on the disks."""
+        by_node = await self._node_stats()
+        found: dict[str, Any] = {}
+        for index in self._registry.all():
+            found[index.uid] = (await self._index(index.uid, by_node)).view()
+        return json_response(
+            200,
+            {
+                "databaseSize": sum(stats["databaseSize"] for stats in by_node.values()),
+                "usedDatabaseSize": sum(stats["usedDatabaseSize"] for stats in by_node.values()),
+                "lastUpdate": max((stats["lastUpdate"] or "" for stats in by_node.values()), default="") or None,
+                "indexes": found,
+            },
+        )
+
+    async def index_stats(self, request: Request) -> Response:
+        """One index."""
+        uid = request.params[0]
+        self._registry.get(uid)
+        return json_response(200, (await self._index(uid, await self._node_stats())).view())
+
+    async def _index(self, uid: str, by_node: dict[str, dict[str, Any]]) -> IndexStatistics:
+        index = self._registry.get(uid)
+        documents, _ = await self._documents.count(index)
+        placement = self._cluster.placement(index.row.shards)
+        said = {
+            node: stats["indexes"][index.physical_uid]
+            for node, stats in by_node.items()
+            if index.physical_uid in stats["indexes"]
+        }
+        return index_statistics(said, placement, documents)
+
+    async def _node_stats(self) -> dict[str, dict[str, Any]]:
+        gathered: dict[str, dict[str, Any]] = {}
+
+        async def ask(node: str) -> None:
+            try:
+                gathered[node] = await self._cluster.clients[node].stats()
+            except (ExchangeError, NodeAnswerError):
+                return
+
+        async with trio.open_nursery() as nursery:
+            for node in sorted(self._cluster.usable_nodes()):
+                nursery.start_soon(ask, node)
+        if not gathered:
+            raise no_node("its statistics")
+        return gathered

@@ -1,0 +1,426 @@
+"""The composition root: from a configuration to a running server. Nothing else builds services.
+
+Order of life: the store opens, the topology is taken from it (or seeded from the configuration), nodes are looked at
+once, the doors open, workers start. On SIGTERM the doors close first, what runs finishes within the grace, then workers
+end and the store closes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import cast
+from uuid import uuid4
+
+import trio
+
+from miroir.admin import create_admin_app
+from miroir.admin.overview import coverage, shard_counts
+from miroir.api import (
+    Admission,
+    DataPlane,
+    DocumentResource,
+    IndexResource,
+    Router,
+    SearchResource,
+    SystemResource,
+    TaskResource,
+)
+from miroir.cluster import (
+    Cluster,
+    ForeignNode,
+    Holds,
+    Lanes,
+    Node,
+    Prober,
+    Thresholds,
+    Topology,
+    Verdicts,
+    Writer,
+    seed,
+)
+from miroir.config import Config, Secrets
+from miroir.coordination import Supervisor
+from miroir.http import ASGIApp, Message, Pool, Receive, Scope, Send, ServerLimits, open_listeners
+from miroir.http import serve as serve_http
+from miroir.indexes import GarbageCollector, IndexService, Registry, client_text
+from miroir.ingest import DocumentWriter
+from miroir.nodes import NodeClient
+from miroir.rebalance import IntentExpiry, Repairer, RepairOptions
+from miroir.search import DocumentReader, Planner, Scatter, SearchService
+from miroir.security import AdminDoor, DataDoor
+from miroir.store import Store, StoreError, TaskRow, TopologyRow
+from miroir.store.sqlite import open_sqlite
+from miroir.tasks import Pruner, TaskTracker
+from miroir.telemetry import Metrics, configure_logging, get_logger
+
+_log = get_logger(__name__)
+
+
+class StartupError(Exception):
+    """The server cannot start; the message says what to do."""
+
+
+def run(config: Config, secrets: Secrets) -> int:
+    """Serve until SIGTERM or SIGINT. 0: stopped as asked; 1: could not start, and said why on the log."""
+    configure_logging(config.logging.level, config.logging.format, pod_id=_pod_id())
+    status = 0
+    try:
+        trio.run(_serve_until_signalled, config, secrets)
+    except* (StartupError, StoreError, ForeignNode, OSError) as failures:
+        for failure in _leaves(failures):
+            _log.error("cannot start", reason=str(failure))
+        status = 1
+    return status
+
+
+async def _serve_until_signalled(config: Config, secrets: Secrets) -> None:
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, stop)
+        await serve(config, secrets, stop=stop)
+        nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signal(stop: trio.Event) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            _log.info("stopping", signal=signal.Signals(number).name)
+            stop.set()
+            return
+
+
+async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
+    """Build everything, serve until `stop`, take everything down in the opposite order.
+
+    Raises `StartupError`, `StoreError`, `ForeignNode` or `OSError` (a port is taken) when it cannot start.
+    """
+    _check(config, secrets)
+    async with AsyncExitStack() as stack:
+        store = await _open_store(config)
+        stack.push_async_callback(store.aclose)
+        services = await _build(config, secrets, store)
+        for client in services.cluster.clients.values():
+            stack.push_async_callback(client.aclose)
+        await services.prober.first_look()
+        data_listeners = await open_listeners(config.server.bind, config.server.port)
+        metrics_listeners = await open_listeners(config.server.bind, config.server.metrics_port)
+        async with trio.open_nursery() as nursery:
+            supervisor = Supervisor(nursery, services.metrics.worker_restarted)
+            for name, worker in services.workers.items():
+                supervisor.run(name, worker)
+            async with _lifespan(services.admin_app):
+                limits = ServerLimits(max_body_bytes=config.server.max_body_bytes)
+                grace = float(config.server.shutdown_grace_s)
+                async with trio.open_nursery() as doors:
+                    for app, listeners in (
+                        (_dispatch(services.data_plane, services.admin_app), data_listeners),
+                        (_metrics_app(services), metrics_listeners),
+                    ):
+                        doors.start_soon(
+                            partial(serve_http, app, listeners, limits=limits, shutdown_grace_s=grace, stop=stop)
+                        )
+                    port = data_listeners[0].socket.getsockname()[1]
+                    metrics_port = metrics_listeners[0].socket.getsockname()[1]
+                    _log.info("ready to serve", port=port, metrics_port=metrics_port)
+            nursery.cancel_scope.cancel()
+
+
+# -- building --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    """What the doors and the supervisor need."""
+
+    cluster: Cluster
+    prober: Prober
+    metrics: Metrics
+    refresh_metrics: Callable[[], Awaitable[None]]
+    data_plane: DataPlane
+    admin_app: ASGIApp
+    workers: dict[str, Callable[[], Awaitable[None]]]
+
+
+async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
+    rng = Random()
+    peer = f"{_pod_id()}:{uuid4().hex[:8]}"
+    metrics = Metrics()
+    topology = await _topology(config, store)
+    anti_entropy = config.anti_entropy.enabled
+    exact_ties = config.scatter.exact_ties
+    node_timeout_s = config.scatter.node_timeout_ms / 1000.0
+
+    cluster = Cluster(
+        topology,
+        _connector(config, secrets, metrics, lambda *call: cluster.observe(*call)),
+        thresholds=Thresholds(config.health.unhealthy_threshold, config.health.recovery_threshold),
+        latency_half_life_ms=config.replica_selection.ewma_half_life_ms,
+    )
+    cluster.load_in_sync(await store.load_in_sync())
+    prober = Prober(
+        cluster,
+        store,
+        await store.cluster_id(),
+        interval_s=config.health.interval_ms / 1000.0,
+        timeout_s=config.health.timeout_ms / 1000.0,
+        rng=rng,
+    )
+    registry = Registry(exact_ties=exact_ties)
+    registry.load(await store.list_indexes())
+
+    def clean(task: TaskRow, text: str) -> str:
+        return client_text(registry, task, text)
+
+    tracker = TaskTracker(cluster, store, clean)
+    holds, lanes = Holds(store), Lanes()
+    writer = Writer(
+        cluster,
+        store,
+        holds,
+        lanes,
+        tracker.follow,
+        peer=peer,
+        policy=config.scatter.write_quorum,
+        node_timeout_s=max(node_timeout_s, config.server.request_timeout_ms / 2000.0),
+        patience_s=config.server.request_timeout_ms / 2000.0,
+    )
+    indexes = IndexService(
+        cluster,
+        store,
+        writer,
+        tracker,
+        registry,
+        default_shards=config.shards,
+        exact_ties=exact_ties,
+        anti_entropy=anti_entropy,
+    )
+    garbage = GarbageCollector(cluster, store, tracker, indexes, lanes)
+    documents = DocumentWriter(
+        registry,
+        indexes,
+        store,
+        writer,
+        max_body_bytes=config.server.max_body_bytes,
+        reject_missing_key=config.write.missing_primary_key == "reject",
+        anti_entropy=anti_entropy,
+    )
+    planner = Planner(cluster)
+    scatter = Scatter(
+        cluster,
+        planner,
+        metrics,
+        node_timeout_s=node_timeout_s,
+        retry_on_timeout=config.scatter.retry_on_timeout,
+    )
+    policy = config.scatter.unavailable_shard_policy
+    reader = DocumentReader(scatter, planner, policy)
+    searches = SearchService(scatter, policy)
+    repair_options = RepairOptions(config.rebalancer.cutover_hold_ms, config.rebalancer.migration_batch_size)
+    repairer = Repairer(cluster, store, registry, indexes, tracker, holds, lanes, repair_options, peer=peer)
+    expiry = IntentExpiry(store)
+    # One process owns a SQLite store: whatever intents are there were left by processes before it.
+    await expiry.expire_left_behind(frozenset(intent.peer for intent in await store.open_intents()))
+    pruner = Pruner(store, config.task_registry, config.idempotency)
+
+    verdicts = Verdicts(cluster)
+    admission = Admission(config.server.max_concurrent_requests)
+    router = Router()
+    for resource in (
+        SystemResource(cluster, registry, reader),
+        IndexResource(registry, indexes, verdicts),
+        DocumentResource(registry, documents, reader, verdicts),
+        SearchResource(registry, searches, verdicts),
+        TaskResource(store),
+    ):
+        resource.register(router)
+    data_plane = DataPlane(
+        router,
+        DataDoor(secrets.master_key),
+        admission,
+        metrics,
+        timeout_s=config.server.request_timeout_ms / 1000.0,
+        rng=rng,
+    )
+
+    async def refresh_metrics() -> None:
+        """Gauges that are facts about the cluster, taken when somebody looks."""
+        degraded, uncovered = coverage(cluster, registry)
+        total = sum(index.row.shards for index in registry.all())
+        metrics.set_shards(coverage=1.0 if not total else 1.0 - uncovered / total, degraded=degraded)
+        metrics.set_shard_distribution(shard_counts(cluster, registry, config.shards))
+        for node, health in cluster.health.items():
+            metrics.set_node_healthy(node, healthy=health.status == "healthy")
+        metrics.set_request_queue_depth(admission.waiting)
+        metrics.set_tasks(
+            oldest_open_seconds=tracker.oldest_open_s(), registered=sum((await store.count_tasks()).values())
+        )
+
+    admin_app = create_admin_app(
+        cluster,
+        registry,
+        AdminDoor(secrets.admin_keys),
+        metrics,
+        refresh_metrics,
+        default_shards=config.shards,
+    )
+    return _Services(
+        cluster=cluster,
+        prober=prober,
+        metrics=metrics,
+        refresh_metrics=refresh_metrics,
+        data_plane=data_plane,
+        admin_app=cast(ASGIApp, admin_app),
+        workers={
+            "prober": prober.run,
+            "tasks": tracker.run,
+            "garbage": garbage.run,
+            "repair": repairer.run,
+            "intents": expiry.run,
+            "pruner": pruner.run,
+        },
+    )
+
+
+def _connector(
+    config: Config, secrets: Secrets, metrics: Metrics, observe: Callable[[str, str, float, str | None], None]
+) -> Callable[[str, str], NodeClient]:
+    limits = config.connection_pool_per_node
+    key = secrets.node_master_key
+    headers = () if key is None else ((b"authorization", b"Bearer " + key.encode()),)
+
+    def observed(node: str, operation: str, seconds: float, error: str | None) -> None:
+        if error is None:
+            metrics.node_answered(node, operation, seconds)
+        elif error != "cancelled":
+            metrics.node_failed(node, error)
+        observe(node, operation, seconds, error)
+
+    def connect(node: str, address: str) -> NodeClient:
+        pool = Pool(
+            address,
+            max_idle=limits.max_idle,
+            max_total=limits.max_total,
+            idle_timeout_s=float(limits.idle_timeout_s),
+            default_headers=headers,
+        )
+        return NodeClient(node, pool, observed)
+
+    return connect
+
+
+async def _open_store(config: Config) -> Store:
+    if config.task_store.backend != "sqlite":
+        raise StartupError("task_store.backend: redis is not built yet; use sqlite.")
+    return await open_sqlite(Path(config.task_store.path))
+
+
+async def _topology(config: Config, store: Store) -> Topology:
+    """The store's topology; the configuration's in a store that never had one."""
+    nodes = tuple(Node(node.id, node.address, node.replica_group) for node in config.nodes)
+    row = await store.load_topology()
+    if row is None:
+        topology = seed(nodes, groups=config.replica_groups, replication_factor=config.replication_factor)
+        await store.save_topology(TopologyRow(topology.version, topology.to_json()))
+        return topology
+    stored = Topology.from_json(row.topology)
+    topology = stored.reconciled(nodes)
+    if topology.version != stored.version:
+        await store.save_topology(TopologyRow(topology.version, topology.to_json()))
+    known = {node.id for node in stored.nodes}
+    strangers = sorted(node.id for node in nodes if node.id not in known)
+    if strangers or len(nodes) != len(known):
+        _log.warning(
+            "the configuration names other nodes than the store, which wins",
+            configured=sorted(node.id for node in nodes),
+            stored=sorted(known),
+        )
+    return topology
+
+
+def _check(config: Config, secrets: Secrets) -> None:
+    if not config.nodes:
+        raise StartupError("No nodes are configured. Name at least one under `miroir.nodes` in the configuration file.")
+    if config.server.workers > 1:
+        raise StartupError("server.workers above 1 is not built yet; use 1.")
+    if config.server.engine != "native" or config.server.tls.cert:
+        raise StartupError("server.engine: hypercorn and server.tls are not built yet; leave them at their defaults.")
+    if secrets.master_key is None:
+        _log.warning("no master key: the data plane stands open to everybody", set="MIROIR_MASTER_KEY")
+    if not secrets.admin_keys:
+        _log.warning("no admin key: /_miroir stays shut", set="MIROIR_ADMIN_API_KEY")
+
+
+# -- doors -----------------------------------------------------------------------------------------------------------
+
+
+def _dispatch(data_plane: ASGIApp, admin_app: ASGIApp) -> ASGIApp:
+    """`/_miroir` goes to the control plane, except readiness; everything else to the data plane."""
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path.startswith("/_miroir") and path != "/_miroir/ready":
+            await admin_app(scope, receive, send)
+        else:
+            await data_plane(scope, receive, send)
+
+    return dispatch
+
+
+def _metrics_app(services: _Services) -> ASGIApp:
+    """The metrics port: `GET /metrics`, nothing else, no key."""
+
+    async def metrics(scope: Scope, _: Receive, send: Send) -> None:
+        status, body, content_type = 404, b"", "text/plain"
+        if scope["path"] == "/metrics" and scope["method"] == "GET":
+            await services.refresh_metrics()
+            status = 200
+            body, content_type = services.metrics.render()
+        headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return metrics
+
+
+@asynccontextmanager
+async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
+    """Run an ASGI app's lifespan around the block: exactly one start-up, exactly one shutdown."""
+    to_app, app_receives = trio.open_memory_channel[Message](1)
+    app_sends, from_app = trio.open_memory_channel[Message](1)
+
+    async def run() -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+        await app(scope, app_receives.receive, app_sends.send)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await to_app.send({"type": "lifespan.startup"})
+        answer = await from_app.receive()
+        if answer["type"] != "lifespan.startup.complete":
+            raise StartupError(f"The control plane did not start: {answer.get('message', '')}")
+        try:
+            yield
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 5.0):
+                await to_app.send({"type": "lifespan.shutdown"})
+                await from_app.receive()
+            nursery.cancel_scope.cancel()
+
+
+def _pod_id() -> str:
+    return os.environ.get("POD_NAME") or socket.gethostname()
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for each in group.exceptions:
+        leaves += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return leaves

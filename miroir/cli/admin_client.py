@@ -1,0 +1,38 @@
+"""Calls of `miroir-ctl` to the admin API: JSON in, JSON out, every failure one readable sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+_TIMEOUT_S: Final = 30.0
+
+
+class AdminCallFailed(Exception):
+    """The server was not reached, or said no."""
+
+
+def get(url: str, path: str, *, admin_key: str, params: Mapping[str, str] | None = None) -> Any:
+    """The JSON at `path` of the server at `url`; `AdminCallFailed` says why there is none."""
+    try:
+        response = httpx.get(
+            url.rstrip("/") + path,
+            params=params,
+            headers={"authorization": f"Bearer {admin_key}"},
+            timeout=_TIMEOUT_S,
+        )
+    except httpx.InvalidURL:
+        raise AdminCallFailed("--url is not a valid URL") from None
+    except httpx.HTTPError as error:
+        raise AdminCallFailed(f"cannot reach {url}: {str(error) or type(error).__name__}") from None
+    try:
+        body = response.json()
+    except ValueError:
+        raise AdminCallFailed(f"{url} answered {response.status_code} without JSON: is it Miroir?") from None
+    if response.is_success:
+        return body
+    if isinstance(body, dict) and "message" in body:
+        raise AdminCallFailed(f"{body['message']} ({body.get('code', response.status_code)})")
+    raise AdminCallFailed(f"{url} answered {response.status_code}")

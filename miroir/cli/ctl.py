@@ -1,0 +1,118 @@
+"""`miroir-ctl`: operator commands over the admin API."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+from rich.console import Console
+
+from miroir.cli.credentials import CREDENTIALS_FILE, VARIABLE, CredentialsError, find_credentials
+from miroir.cli.ctl_tables import shards_tables, status_tables
+
+app = typer.Typer(
+    name="miroir-ctl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=f"Operate a running Miroir. The admin key comes from {VARIABLE}, then ~/{CREDENTIALS_FILE}, then --admin-key.",
+)
+
+_DEFAULT_URL: Final = "http://127.0.0.1:7700"
+_FAILED: Final = 1
+_USAGE: Final = 2
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    url: str
+    option_key: str | None
+
+
+@app.callback()
+def _ctl(
+    context: typer.Context,
+    url: Annotated[str, typer.Option(envvar="MIROIR_URL", help="Where Miroir answers.")] = _DEFAULT_URL,
+    admin_key: Annotated[
+        str | None, typer.Option(help="The admin key. It shows in the list of processes: prefer the environment.")
+    ] = None,
+) -> None:
+    context.obj = _Target(url, admin_key)
+
+
+@app.command()
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Nodes, groups, coverage, and whether data is moving."""
+    topology = _get(context, "/_miroir/topology")
+    if as_json:
+        _print_json(topology)
+        return
+    console = Console(highlight=False)
+    for table in status_tables(topology):
+        console.print(table)
+
+
+@app.command()
+def shards(
+    context: typer.Context,
+    index: Annotated[str, typer.Argument(help="The index.")],
+    as_json: AsJson = False,
+) -> None:
+    """Which nodes write and read each shard of an index."""
+    answer = _get(context, "/_miroir/shards", {"index": index})
+    if as_json:
+        _print_json(answer)
+        return
+    console = Console(highlight=False)
+    for table in shards_tables(answer):
+        console.print(table)
+
+
+@app.command()
+def config(context: typer.Context, as_json: AsJson = False) -> None:
+    """Which server these commands talk to, and where the admin key was found. Asks nobody."""
+    target: _Target = context.obj
+    try:
+        source = find_credentials(environ=os.environ, home=Path.home(), option=target.option_key).source
+    except CredentialsError as error:
+        _fail(str(error), _USAGE)
+    if as_json:
+        _print_json({"url": target.url, "admin_key_from": source})
+    else:
+        typer.echo(f"url:            {target.url}\nadmin key from: {source}")
+
+
+def _get(context: typer.Context, path: str, params: Mapping[str, str] | None = None) -> Any:
+    from miroir.cli.admin_client import AdminCallFailed, get  # httpx is slow to import, and `--help` needs none
+
+    target: _Target = context.obj
+    try:
+        credentials = find_credentials(environ=os.environ, home=Path.home(), option=target.option_key)
+    except CredentialsError as error:
+        _fail(str(error), _USAGE)
+    try:
+        return get(target.url, path, admin_key=credentials.admin_key, params=params)
+    except AdminCallFailed as error:
+        _fail(str(error), _FAILED)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"miroir-ctl: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of `miroir-ctl`."""
+    app()

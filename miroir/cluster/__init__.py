@@ -1,0 +1,39 @@
+"""The cluster: who is in it, where shards live, whose copies are trusted, who answers."""
+
+from miroir.cluster.hashing import shard_of, shards_of
+from miroir.cluster.health import Health, Thresholds
+from miroir.cluster.holds import Holds
+from miroir.cluster.lanes import Lanes
+from miroir.cluster.placement import Placement, place
+from miroir.cluster.probing import ForeignNode, Prober
+from miroir.cluster.quorum import quorums, short_groups
+from miroir.cluster.state import Cluster
+from miroir.cluster.topology import Group, Node, Topology, seed
+from miroir.cluster.verdicts import SCRATCH_INDEX, Verdicts
+from miroir.cluster.writing import NodeRefusal, Operation, Writer, Written
+
+__all__ = [
+    "SCRATCH_INDEX",
+    "Cluster",
+    "ForeignNode",
+    "Group",
+    "Health",
+    "Holds",
+    "Lanes",
+    "Node",
+    "NodeRefusal",
+    "Operation",
+    "Placement",
+    "Prober",
+    "Thresholds",
+    "Topology",
+    "Verdicts",
+    "Writer",
+    "Written",
+    "place",
+    "quorums",
+    "seed",
+    "shard_of",
+    "shards_of",
+    "short_groups",
+]

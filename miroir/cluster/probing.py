@@ -1,0 +1,154 @@
+"""Probing: does each node answer, and is its disk still the one we know?
+
+A node that was wiped, rolled back to an older disk, or belongs to another cluster answers just as readily as before. So
+every probe reads the identity on the node's disk and its newest task uid, and compares both with what the store keeps.
+A disk that does not match fails the node at once: its copies leave `in_sync`, and it starts a new life (incarnation)
+with copies that nobody trusts until they are refilled.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from uuid import uuid4
+
+import msgspec
+import trio
+
+from miroir.cluster.state import Cluster
+from miroir.http import ExchangeError
+from miroir.nodes import Identity, NodeAnswerError
+from miroir.store import NodeIdentity, Store, StoreError
+from miroir.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+_UNSETTLED_INTERVAL_S = 1.0
+"""Nodes that are not healthy are probed at least this often, so that they come back soon."""
+
+
+class ForeignNode(Exception):
+    """A node carries the identity of another cluster, or of another node."""
+
+
+class Prober:
+    """Probes every node for ever, each in its own rhythm."""
+
+    def __init__(
+        self, cluster: Cluster, store: Store, cluster_id: str, *, interval_s: float, timeout_s: float, rng: Random
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._cluster_id = cluster_id
+        self._interval_s = interval_s
+        self._timeout_s = timeout_s
+        self._rng = rng
+        self._known: dict[str, NodeIdentity] = {}
+
+    async def first_look(self) -> None:
+        """Probe every node once, side by side: what start-up waits for.
+
+        Raises `ForeignNode` when a node belongs to another cluster: a wrong address, or a lost store, must not make a
+        second brain.
+        """
+        self._known = await self._store.load_identities()
+        foreign: list[str] = []
+
+        async def look(node: str) -> None:
+            try:
+                await self.probe(node)
+            except ForeignNode as failure:
+                foreign.append(str(failure))
+
+        async with trio.open_nursery() as nursery:
+            for node in self._cluster.clients:
+                nursery.start_soon(look, node)
+        if foreign:
+            raise ForeignNode("; ".join(sorted(foreign)))
+
+    async def run(self) -> None:
+        """Probe for ever. A worker for the supervisor."""
+        async with trio.open_nursery() as nursery:
+            for node in self._cluster.clients:
+                nursery.start_soon(self._keep_probing, node)
+
+    async def _keep_probing(self, node: str) -> None:
+        while True:
+            settled = self._cluster.health[node].status == "healthy"
+            interval = self._interval_s if settled else min(self._interval_s, _UNSETTLED_INTERVAL_S)
+            with trio.move_on_after(interval * self._rng.uniform(0.8, 1.2)):
+                await self._cluster.suspected(node)
+            try:
+                await self.probe(node)
+            except ForeignNode as failure:
+                _log.error("node refused", node_id=node, reason=str(failure))
+            except StoreError as failure:
+                _log.warning("node not probed", node_id=node, reason=str(failure))
+
+    async def probe(self, node: str) -> None:
+        """One probe, and what follows from it."""
+        client = self._cluster.clients[node]
+        with trio.move_on_after(self._timeout_s) as patience:
+            try:
+                seen_before = self._known.get(node)
+                identity = await client.identity()
+                highest = await client.highest_task_uid()
+            except (ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
+                self._cluster.node_missed(node, str(failure))
+                return
+        if patience.cancelled_caught:
+            self._cluster.node_missed(node, f"no answer within {self._timeout_s:g} s")
+            return
+        await self._judge(node, seen_before, identity, highest)
+
+    async def _judge(self, node: str, seen: NodeIdentity | None, identity: Identity | None, highest: int) -> None:
+        if identity is not None and (identity.cluster_id, identity.node_id) != (self._cluster_id, node):
+            reason = (
+                f"{node} carries the identity of node {identity.node_id!r} of cluster {identity.cluster_id}, "
+                f"and this is cluster {self._cluster_id}"
+            )
+            self._cluster.node_condemned(node, reason)
+            raise ForeignNode(reason)
+        if seen is not None:
+            loss = _loss(seen, identity, highest)
+            if loss is not None:
+                await self._lost_disk(node, seen, loss)
+                identity = None
+        if identity is None:
+            identity = await self._new_life(node)
+            if identity is None:
+                return
+        known = NodeIdentity(node, identity.incarnation, highest)
+        if known != seen:
+            await self._store.save_identity(known)
+            self._known[node] = known
+        self._cluster.node_identified(node, identity.incarnation)
+        self._cluster.node_answered(node)
+
+    async def _lost_disk(self, node: str, seen: NodeIdentity, loss: str) -> None:
+        _log.error("node lost its disk", node_id=node, reason=loss, incarnation=seen.incarnation)
+        self._cluster.node_condemned(node, loss)
+        changed = await self._store.drop_node_copies(node, f"{node}#{seen.incarnation}")
+        for physical_uid, copies in changed.items():
+            self._cluster.apply_in_sync(physical_uid, copies)
+
+    async def _new_life(self, node: str) -> Identity | None:
+        identity = Identity(self._cluster_id, node, uuid4().hex)
+        with trio.move_on_after(self._timeout_s * 5):
+            try:
+                await self._cluster.clients[node].write_identity(identity)
+            except (ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
+                self._cluster.node_missed(node, f"identity not written: {failure}")
+                return None
+            return identity
+        self._cluster.node_missed(node, "identity not written in time")
+        return None
+
+
+def _loss(seen: NodeIdentity, identity: Identity | None, highest: int) -> str | None:
+    if identity is None:
+        return "its identity is gone: the disk was wiped"
+    if identity.incarnation != seen.incarnation:
+        return "its disk is another one"
+    if highest < seen.highest_task_uid:
+        return f"its newest task is {highest}, and {seen.highest_task_uid} was seen: the disk was rolled back"
+    return None

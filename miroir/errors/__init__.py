@@ -1,0 +1,11 @@
+"""Errors in Meilisearch's shape: the one vocabulary every room answers with."""
+
+from miroir.errors.api_error import ApiError, ErrorBody
+from miroir.errors.catalogue import (
+    MIROIR_CODES,
+    CodeInfo,
+    miroir_error,
+    node_error,
+)
+
+__all__ = ["MIROIR_CODES", "ApiError", "CodeInfo", "ErrorBody", "miroir_error", "node_error"]

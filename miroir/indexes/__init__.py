@@ -1,0 +1,19 @@
+"""Indexes: their registry, their settings and what of them is shown."""
+
+from miroir.indexes.garbage import GarbageCollector
+from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
+from miroir.indexes.service import IndexService, check_uid, client_text, refusal_of
+from miroir.indexes.view import IndexView
+
+__all__ = [
+    "GarbageCollector",
+    "Index",
+    "IndexService",
+    "IndexView",
+    "Registry",
+    "check_uid",
+    "client_text",
+    "index_not_found",
+    "refusal_of",
+    "wish_of",
+]

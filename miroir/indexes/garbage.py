@@ -1,0 +1,91 @@
+"""The garbage collector: makes every node drop the physical indexes that no name stands for any more.
+
+The task of a deletion gets its node tasks here, and so ends when the nodes are done. A node that is away keeps its copy
+until it is back; nothing ever reads it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from urllib.parse import quote
+
+import trio
+
+from miroir.cluster import Cluster, Lanes
+from miroir.indexes.service import IndexService
+from miroir.nodes import Accepted, NodeCall
+from miroir.store import NodeTask, Store
+from miroir.tasks import TaskTracker
+from miroir.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+_RETRY_S = 1.0
+
+
+class GarbageCollector:
+    """Drops what `Store.list_garbage` names."""
+
+    def __init__(
+        self, cluster: Cluster, store: Store, tracker: TaskTracker, indexes: IndexService, lanes: Lanes
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._tracker = tracker
+        self._indexes = indexes
+        self._lanes = lanes
+        self._dropped: dict[str, set[str]] = {}
+
+    async def run(self) -> None:
+        """Collect for ever. A worker for the supervisor."""
+        while True:
+            garbage = await self._store.list_garbage()
+            for physical_uid in garbage:
+                await self._collect(physical_uid)
+            with trio.move_on_after(_RETRY_S if garbage else math.inf):
+                await self._indexes.garbage_left()
+
+    async def _collect(self, physical_uid: str) -> None:
+        done = self._dropped.setdefault(physical_uid, set())
+        tasks: list[NodeTask] = []
+        for node in sorted(self._cluster.clients):
+            if node not in done and self._cluster.usable(node):
+                dropped = await self._drop(node, physical_uid)
+                if dropped is not None:
+                    done.add(node)
+                    tasks.append(dropped)
+        if tasks:
+            await self._attach(physical_uid, tasks)
+        if done >= set(self._cluster.clients):
+            await self._store.forget_garbage(physical_uid)
+            self._lanes.forget(physical_uid)
+            del self._dropped[physical_uid]
+
+    async def _drop(self, node: str, physical_uid: str) -> NodeTask | None:
+        place = self._lanes.join(node, physical_uid)
+        try:
+            await place.turn()
+            call = NodeCall("index", "DELETE", f"/indexes/{quote(physical_uid)}")
+            outcome = await self._cluster.clients[node].enqueue(call)
+        finally:
+            place.leave()
+        if isinstance(outcome, Accepted):
+            # The shards are one here: a node drops its whole part, and the deletion has failed only if no node did.
+            return NodeTask(node, self._cluster.incarnations.get(node, ""), outcome.task_uid, (0,))
+        _log.info("index not dropped yet", node_id=node, outcome=type(outcome).__name__)
+        return None
+
+    async def _attach(self, physical_uid: str, tasks: list[NodeTask]) -> None:
+        deletion = next(
+            (
+                task
+                for task in await self._store.open_tasks()
+                if task.type == "indexDeletion" and task.physical_uid == physical_uid and not task.node_tasks
+            ),
+            None,
+        )
+        if deletion is not None:
+            followed = replace(deletion, node_tasks=tuple(tasks))
+            await self._store.update_open_task(followed)
+            self._tracker.follow(followed)

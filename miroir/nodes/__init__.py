@@ -1,0 +1,18 @@
+"""Nodes: typed calls to one Meilisearch node."""
+
+from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unknown, Unsent
+from miroir.nodes.client import NodeCall, NodeClient
+from miroir.nodes.identity import META_INDEX, Identity
+
+__all__ = [
+    "META_INDEX",
+    "Accepted",
+    "Identity",
+    "NodeAnswerError",
+    "NodeCall",
+    "NodeClient",
+    "Outcome",
+    "Refused",
+    "Unknown",
+    "Unsent",
+]

@@ -1,0 +1,47 @@
+"""What a node can say to a write, and what it means when a read goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """202: the node enqueued it under this task uid. Not done yet, and it may still fail."""
+
+    task_uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """4xx: nothing happened on the node, and it says why."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Not one byte left: nothing happened on the node."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have arrived, and may still arrive. Never send it again."""
+
+    reason: str
+
+
+Outcome = Accepted | Refused | Unsent | Unknown
+
+
+class NodeAnswerError(Exception):
+    """A node answered a call of our own in a way we cannot use."""
+
+    def __init__(self, node: str, status: int, body: bytes) -> None:
+        super().__init__(f"{node} answered {status}: {body[:300].decode(errors='replace')}")
+        self.node = node
+        self.status = status
+        self.body = body

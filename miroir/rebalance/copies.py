@@ -1,0 +1,83 @@
+"""Comparing copies: which documents one copy of a shard has that another has not, or has in another version.
+
+A document's version is its `_miroir_seq`: the stamp of the write that made it and its place in the payload. Copies keep
+it, so equal versions mean the same write; what a copy lacks or has too much shows in the lists of key and version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from miroir.stamps import PLACED_FIELD, SEQ_FIELD, shard_filter, stamp_text
+
+Versions = Mapping[str, str]
+"""Primary key as text -> version."""
+
+_PLACED: Final = re.compile(rb'"%s":"[^"]*"' % PLACED_FIELD.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What must happen to a copy to make it equal to its source."""
+
+    to_copy: tuple[str, ...]
+    to_delete: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.to_copy or self.to_delete)
+
+
+def compare(source: Versions, copy: Versions) -> Difference:
+    """Keys of which the copy lacks the source's version, and keys it should not have, both in the lists' order."""
+    return Difference(
+        tuple(key for key, version in source.items() if copy.get(key) != version),
+        tuple(key for key in copy if key not in source),
+    )
+
+
+def read_versions(documents: Iterable[bytes], primary_key: str) -> dict[str, str]:
+    """Key -> version, from documents cut down to those two fields."""
+    versions = {}
+    for raw in documents:
+        document = msgspec.json.decode(raw, type=dict[str, Any])
+        versions[str(_member(document, primary_key))] = document.get(SEQ_FIELD, "")
+    return versions
+
+
+def _member(document: Mapping[str, Any], path: str) -> Any:
+    """`a.b` reads `{"a.b": 1}` and `{"a": {"b": 1}}`, as a node does."""
+    if path in document:
+        return document[path]
+    head, _, rest = path.partition(".")
+    inner = document.get(head)
+    return _member(inner, rest) if rest and isinstance(inner, dict) else None
+
+
+def landed(document: bytes, stamp: int) -> bytes:
+    """A document as it lands on another node: everything as it was, but placed there by `stamp`."""
+    return _PLACED.sub(f'"{PLACED_FIELD}":"{stamp_text(stamp)}"'.encode(), document, count=1)
+
+
+def batches(documents: Sequence[bytes], max_bytes: int) -> Iterator[bytes]:
+    """JSON arrays of at most `max_bytes` each; a single larger document still makes one."""
+    batch: list[bytes] = []
+    size = 0
+    for document in documents:
+        if batch and size + len(document) > max_bytes:
+            yield b"[" + b",".join(batch) + b"]"
+            batch, size = [], 0
+        batch.append(document)
+        size += len(document) + 1
+    if batch:
+        yield b"[" + b",".join(batch) + b"]"
+
+
+def guarded_deletion(keys: Sequence[str], primary_key: str, shards: Sequence[int], before: int) -> str:
+    """A filter that deletes these keys only in the version seen: a document written after `before` survives."""
+    listed = ",".join(f'"{key}"' for key in keys)
+    return f'{primary_key} IN [{listed}] AND {shard_filter(shards)} AND {SEQ_FIELD} <= "{stamp_text(before + 1)}"'

@@ -1,0 +1,8 @@
+"""Searches and document reads over shards: plan, scatter, merge."""
+
+from miroir.search.documents import DocumentReader, Listed
+from miroir.search.planner import Planner
+from miroir.search.scatter import Scatter
+from miroir.search.service import Found, SearchService
+
+__all__ = ["DocumentReader", "Found", "Listed", "Planner", "Scatter", "SearchService"]

@@ -1,0 +1,145 @@
+"""The nodes' answers as one: hits in order, totals, facets, the members in a node's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from miroir.search.distinct import facet_values, keep_distinct
+from miroir.search.facets import Buckets, FacetPlan, FacetStats, Stats, distribution, gather, merge_stats
+from miroir.search.ranking import DETAILS_MEMBER, key_of, merged
+from miroir.search.request import Prepared
+
+_NODE_CUT: Final = 1000
+"""Nodes list at least this many values of a facet; fewer means that all are there."""
+
+
+class NodeAnswer(msgspec.Struct, rename="camel"):
+    """One node's answer to a search. Hits stay bytes; members we do not know are left out."""
+
+    hits: list[msgspec.Raw]
+    processing_time_ms: int
+    query: msgspec.Raw = msgspec.Raw(b'""')
+    estimated_total_hits: int | None = None
+    total_hits: int | None = None
+    facet_distribution: dict[str, dict[str, int]] | None = None
+    facet_stats: dict[str, FacetStats] | None = None
+    query_vector: msgspec.Raw | None = None
+    semantic_hit_count: int | None = None
+    degraded: bool | None = None
+    request_uid: msgspec.Raw | None = None
+
+    @property
+    def total(self) -> int:
+        """How many documents match, as far as the node counts (`maxTotalHits`)."""
+        return self.total_hits if self.total_hits is not None else self.estimated_total_hits or 0
+
+
+_decoder: Final = msgspec.json.Decoder(NodeAnswer)
+
+
+def parse_answer(body: bytes) -> NodeAnswer:
+    """A node's 200 answer; `msgspec.DecodeError` (or its `ValidationError`) if it is not one."""
+    answer = _decoder.decode(body)
+    for hit in answer.hits:
+        if memoryview(hit)[0] != 0x7B:
+            raise msgspec.ValidationError("a hit is not an object")
+    return answer
+
+
+def _without_dropped(buckets: dict[str, Buckets], stats: Stats, dropped: Sequence[Any]) -> Stats:
+    """Take duplicates out of the counts; the smallest and greatest number are read off what is left."""
+    for name, part in buckets.items():
+        before = len(part.numbers)
+        for document in dropped:
+            for value in facet_values(document, name):
+                part.drop(value)
+        if name not in stats or before >= _NODE_CUT or len(part.numbers) == before:
+            continue
+        if part.numbers:
+            found = [float(text) for text in part.numbers]
+            stats[name] = (orjson.dumps(min(found)), orjson.dumps(max(found)))
+        else:
+            del stats[name]
+    return stats
+
+
+def _facet_members(
+    answers: Sequence[NodeAnswer], plan: FacetPlan, total: int, cap: int, dropped: Sequence[Any]
+) -> bytes:
+    parts = [answer.facet_distribution or {} for answer in answers]
+    stats_of = [answer.facet_stats or {} for answer in answers]
+    buckets = gather(parts, stats_of, plan, total, clamped=any(answer.total >= cap for answer in answers))
+    stats = merge_stats(stats_of, plan.hidden)
+    if dropped:
+        stats = _without_dropped(buckets, stats, dropped)
+    shown = distribution(buckets, plan)
+    if not answers:
+        shown = {name: {} for name in sorted(set(plan.names) - plan.hidden - {"*"})}
+    listed = b",".join(
+        [b'%s:{"min":%s,"max":%s}' % (orjson.dumps(name), low, high) for name, (low, high) in stats.items()]
+    )
+    return b',"facetDistribution":%s,"facetStats":{%s}' % (orjson.dumps(shown), listed)
+
+
+def _totals(prepared: Prepared, total: int) -> bytes:
+    window = prepared.window
+    if not window.paged:
+        return b',"limit":%d,"offset":%d,"estimatedTotalHits":%d' % (window.echo_limit, window.offset, total)
+    pages = -(-total // window.echo_limit) if window.echo_limit else 0
+    return b',"hitsPerPage":%d,"page":%d,"totalPages":%d,"totalHits":%d' % (
+        window.echo_limit,
+        window.echo_page,
+        pages,
+        total,
+    )
+
+
+def _semantic_hits(page: Sequence[bytes]) -> int:
+    return sum(1 for hit in page if b'"vectorSort":{' in hit[max(0, hit.rfind(DETAILS_MEMBER)) :])
+
+
+def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
+    """The client's answer. The same answers in the same order give the same bytes; none at all is a valid input."""
+    index, window = prepared.index, prepared.window
+    cap = index.max_total_hits
+    key = key_of(prepared.order, exact_ties=index.exact_ties, semantic_ratio=prepared.semantic_ratio)
+    ranked = merged([answer.hits for answer in answers], key)
+    total = sum([answer.total for answer in answers])
+    dropped: list[Any] = []
+    if prepared.distinct is not None and len(answers) > 1:
+        kept, dropped = keep_distinct(ranked, prepared.distinct, cap if window.paged else window.reach)
+        page = kept[window.offset : window.offset + window.limit]
+        candidates = total = total - len(dropped)
+    else:
+        page = list(islice(ranked, window.offset, window.offset + window.limit))
+        candidates = total
+    total = min(total, cap)
+
+    present = prepared.presentation.present
+    parts = [
+        b'{"hits":[',
+        b",".join([present(hit) for hit in page]),
+        b'],"query":',
+        bytes(answers[0].query) if answers else orjson.dumps(prepared.query),
+    ]
+    vector = next((answer.query_vector for answer in answers if answer.query_vector is not None), None)
+    if vector is not None:
+        parts += (b',"queryVector":', bytes(vector))
+    parts.append(b',"processingTimeMs":%d' % max([answer.processing_time_ms for answer in answers], default=0))
+    parts.append(_totals(prepared, total))
+    if prepared.facets is not None:
+        parts.append(_facet_members(answers, prepared.facets, candidates, cap, dropped))
+    uid = next((answer.request_uid for answer in answers if answer.request_uid is not None), None)
+    if uid is not None:
+        parts += (b',"requestUid":', bytes(uid))
+    if any(answer.degraded for answer in answers):
+        parts.append(b',"degraded":true')
+    if any(answer.semantic_hit_count is not None for answer in answers):
+        parts.append(b',"semanticHitCount":%d' % _semantic_hits(page))
+    parts.append(b"}")
+    return b"".join(parts)

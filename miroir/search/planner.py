@@ -1,0 +1,59 @@
+"""The planner: makes plans from the cluster as it is, and keeps them until it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+from miroir.cluster import Cluster
+from miroir.search.plan import Plan, make_plan
+
+_VARIANTS = 8
+"""Plans kept per index. Groups take turns among them, and so do copies of equal cost."""
+
+
+class Planner:
+    """Plans reads of a whole index, and of the shards that a failed node leaves open."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._turns = count()
+        self._generation = -1
+        self._plans: dict[tuple[str, int], Plan] = {}
+
+    def plan(self, physical_uid: str, shards: int) -> Plan:
+        """A plan for every shard; groups take turns from call to call."""
+        cluster = self._cluster
+        if cluster.generation != self._generation:
+            self._plans.clear()
+            self._generation = cluster.generation
+        key = (physical_uid, next(self._turns) % _VARIANTS)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._make(physical_uid, shards, range(shards), frozenset(), key[1])
+        return plan
+
+    def plan_rest(self, physical_uid: str, shards: int, rest: Sequence[int], avoid: frozenset[str]) -> Plan:
+        """A plan for some shards, without the nodes that just failed."""
+        return self._make(physical_uid, shards, rest, avoid, 0)
+
+    def _make(self, physical_uid: str, shards: int, wanted: Sequence[int], avoid: frozenset[str], turn: int) -> Plan:
+        cluster = self._cluster
+        placement = cluster.placement(shards)
+        groups = [group.id for group in cluster.topology.groups if group.state == "active"]
+        start = turn % len(groups) if groups else 0
+        members = sorted(cluster.clients)
+
+        def cost(node: str) -> float:
+            # Whole milliseconds: small differences must not send every read of an index to the same copy.
+            rank = (members.index(node) + turn // max(len(groups), 1)) % len(members)
+            return round(cluster.latency[node].mean_ms) + rank / len(members)
+
+        return make_plan(
+            placement,
+            wanted,
+            cluster.in_sync(physical_uid),
+            cluster.usable_nodes() - avoid,
+            group_order=groups[start:] + groups[:start],
+            cost=cost,
+        )

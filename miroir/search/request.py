@@ -1,0 +1,319 @@
+"""From a client's search to what the nodes are asked.
+
+Whatever is malformed stays as it is: a node judges it, in its own words. What is understood is widened (first pages,
+scores, our own fields) so that the answers can be merged, and the merge is told what to take away again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from miroir.indexes.view import IndexView
+from miroir.search.attributes import refuse_injected
+from miroir.search.display import Presentation
+from miroir.search.facets import FacetPlan
+from miroir.search.ranking import Order
+from miroir.stamps import RESERVED_FIELDS, SEQ_FIELD, STAMP_FIELDS, shard_filter
+
+_MAX_USIZE: Final = (1 << 64) - 1
+_DEFAULT_LIMIT: Final = 20
+_STAMPS: Final = frozenset(STAMP_FIELDS)
+_RESERVED: Final = frozenset(RESERVED_FIELDS)
+_SORT_RULES: Final = (":asc", ":desc")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which hits the client gets, and how the answer says so."""
+
+    offset: int
+    """Already clamped to `maxTotalHits`."""
+    limit: int
+    """Hits at most, clamped to what is left after the offset."""
+    paged: bool
+    """`page` / `hitsPerPage` were given: exact totals, pages in the answer."""
+    echo_limit: int
+    """The client's `limit` or `hitsPerPage`."""
+    echo_page: int
+
+    @property
+    def reach(self) -> int:
+        """How many hits a node must send for the window to be filled whatever the others send."""
+        return self.offset + self.limit if self.limit else 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A search ready to be scattered, and everything that merging its answers needs."""
+
+    index: IndexView
+    window: Window
+    order: Order
+    semantic_ratio: float
+    query: str
+    distinct: str | None
+    """The attribute whose values may appear once; None: no such rule."""
+    facets: FacetPlan | None
+    """None: the client asked for no facets."""
+    presentation: Presentation
+    _rest: bytes
+    """The node's request without its filter, as JSON."""
+    _elements: bytes
+    """The client's filter elements, each as JSON after a comma; empty: no filter that can be extended."""
+    _own_filter: bytes
+    """The client's `filter` member as it came, for requests that need no shards in it; may be empty."""
+    _wraps: bool
+    """Whether shards can be put into the filter."""
+    _bodies: dict[tuple[int, ...] | None, bytes] = field(default_factory=dict)
+
+    def node_body(self, shards: tuple[int, ...] | None) -> bytes:
+        """The body of `POST /indexes/{physical}/search` for a node asked for `shards` (None: for all it holds)."""
+        body = self._bodies.get(shards)
+        if body is None:
+            body = self._bodies[shards] = self._build(shards)
+        return body
+
+    def _build(self, shards: tuple[int, ...] | None) -> bytes:
+        if shards is None or not self._wraps:
+            member = self._own_filter
+        else:
+            member = b'"filter":[%s%s]' % (_dumps(shard_filter(shards)), self._elements)
+        if not member:
+            return self._rest
+        return b"{%s}" % member if self._rest == b"{}" else b"{%s,%s" % (member, self._rest[1:])
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # integers past 64 bits, lone surrogates: JSON all the same, for a node to judge
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _natural(body: Mapping[str, Any], name: str, default: int) -> int | None:
+    """A non-negative integer as a node takes it; None if it is malformed."""
+    value = body.get(name, default)
+    return value if type(value) is int and 0 <= value <= _MAX_USIZE else None
+
+
+def _window(body: Mapping[str, Any], max_total_hits: int) -> Window | None:
+    """The hits asked for; None if a node will refuse what is asked."""
+    offset = _natural(body, "offset", 0)
+    limit = _natural(body, "limit", _DEFAULT_LIMIT)
+    paged = body.get("page") is not None or body.get("hitsPerPage") is not None
+    page = _natural(body, "page", 1) if body.get("page") is not None else 1
+    per_page = _natural(body, "hitsPerPage", 0) if body.get("hitsPerPage") is not None else _DEFAULT_LIMIT
+    if offset is None or limit is None or page is None or per_page is None:
+        return None
+    if not paged:
+        start = min(offset, max_total_hits)
+        return Window(start, min(limit, max_total_hits - start), False, limit, 1)
+    start = min(per_page * (page - 1), max_total_hits) if page else 0
+    shown = min(per_page, max_total_hits - start) if page else 0
+    return Window(start, shown, True, per_page, page)
+
+
+def _names(body: Mapping[str, Any], member: str) -> list[str] | None:
+    """A list of attribute names; None if absent, null or malformed."""
+    value = body.get(member)
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return value
+    return None
+
+
+def _flag(body: Mapping[str, Any], member: str) -> bool:
+    return body.get(member) is True
+
+
+def _set_flag(body: dict[str, Any], member: str) -> bool:
+    """Switch a boolean on; False if the client's value is malformed and must stay."""
+    if member in body and not isinstance(body[member], bool):
+        return False
+    body[member] = True
+    return True
+
+
+def _shown_names(names: list[str] | None, displayed: frozenset[str] | None) -> list[str] | None:
+    """Attributes to retrieve or highlight, `*` resolved where the client's displayed list allows it; None: all."""
+    if names is None or "*" in names:
+        return None if displayed is None else sorted(displayed)
+    return [name for name in names if name not in _RESERVED and (displayed is None or name in displayed)]
+
+
+def _shown_crops(crops: list[str], displayed: frozenset[str] | None) -> list[str]:
+    """`attributesToCrop` confined to what is displayed: `name` or `name:length`, `*` included."""
+    shown = []
+    for crop in crops:
+        name, colon, length = crop.rpartition(":") if ":" in crop else (crop, "", "")
+        if name == "*":
+            shown += [crop] if displayed is None else [f"{each}:{length}" for each in sorted(displayed)]
+        elif name not in _RESERVED and (displayed is None or name in displayed):
+            shown.append(f"{name}{colon}{length}")
+    return shown
+
+
+def _order(body: Mapping[str, Any], index: IndexView) -> tuple[Order, float]:
+    hybrid = body.get("hybrid")
+    ratio = 0.5
+    if isinstance(hybrid, Mapping):
+        given = hybrid.get("semanticRatio", 0.5)
+        ratio = float(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else 0.5
+        if 0.0 < ratio < 1.0:
+            return Order.HYBRID, ratio
+        if ratio > 0.0:
+            return Order.DETAILS, ratio
+    if body.get("sort") or any(rule.endswith(_SORT_RULES) for rule in index.ranking_rules):
+        return Order.DETAILS, ratio
+    query = body.get("q")
+    if query is None or (isinstance(query, str) and not query.strip()):
+        return Order.SEQ, ratio
+    return Order.SCORE, ratio
+
+
+def _facet_plan(body: dict[str, Any], index: IndexView) -> FacetPlan | None:
+    """What to make of the facets; takes stamps out of what the nodes are asked (a plain node knows no such field)."""
+    names = _names(body, "facets")
+    if names is None:
+        return None
+    if not _STAMPS.isdisjoint(names):
+        body["facets"] = [name for name in names if name not in _STAMPS]
+    return FacetPlan(
+        names=tuple(names),
+        hidden=_STAMPS | index.hidden_filterable,
+        max_values=index.max_values_per_facet,
+        orders=dict(index.sort_facet_values_by),
+    )
+
+
+def _merge_fields(index: IndexView, order: Order, distinct: str | None, facets: FacetPlan | None) -> set[str]:
+    """What documents must carry for the merge; `*`: everything, because names cannot be told beforehand."""
+    fields = {SEQ_FIELD} if index.exact_ties and order in (Order.SEQ, Order.SCORE) else set()
+    if distinct is not None:
+        fields.add(distinct)
+        if facets is not None:
+            fields.update(facets.names)
+    return fields
+
+
+def _fit_fields(
+    body: dict[str, Any], index: IndexView, needed: set[str]
+) -> tuple[bool, bool, frozenset[str] | None, frozenset[str] | None]:
+    """Set which fields the nodes send.
+
+    Returns whether stamps come, whether `_formatted` may, and the names to cut documents and `_formatted` to.
+    """
+    displayed = None if index.displayed is None else frozenset(index.displayed)
+    retrieve = _shown_names(_names(body, "attributesToRetrieve"), displayed)
+    formats: set[str] = set()
+    all_formatted = False
+    highlights = _names(body, "attributesToHighlight")
+    if highlights is not None:
+        shown = _shown_names(highlights, displayed)
+        all_formatted = shown is None
+        formats.update(shown or ())
+        if shown is not None:
+            body["attributesToHighlight"] = shown
+    crops = _names(body, "attributesToCrop")
+    if crops is not None:
+        body["attributesToCrop"] = _shown_crops(crops, displayed)
+        for crop in body["attributesToCrop"]:
+            name = crop.rpartition(":")[0] if ":" in crop else crop
+            all_formatted = all_formatted or name == "*"
+            formats.add(name)
+    has_formatted = bool(formats) or all_formatted
+    given = body.get("attributesToRetrieve")
+    if retrieve is None or (given is not None and _names(body, "attributesToRetrieve") is None):
+        return True, has_formatted, None, None
+    extra = needed.difference(retrieve)
+    sent = ["*"] if "*" in extra else [*retrieve, *sorted(extra)]
+    body["attributesToRetrieve"] = sent
+    has_stamps = all_formatted or "*" in extra or not _STAMPS.isdisjoint((*sent, *formats))
+    if extra <= {SEQ_FIELD}:
+        return has_stamps, has_formatted, None, None
+    return has_stamps, has_formatted, frozenset(retrieve), None if all_formatted else frozenset({*retrieve, *formats})
+
+
+def _filter_parts(body: dict[str, Any]) -> tuple[bytes, bytes, bool]:
+    """Take the filter out: its elements as JSON, the member itself, and whether shards can stand beside it."""
+    own = b'"filter":' + _dumps(body["filter"]) if "filter" in body else b""
+    value = body.pop("filter", None)
+    if value is None:
+        return b"", own, True
+    if isinstance(value, str):
+        return b"," + _dumps(value), own, True
+    if isinstance(value, list):
+        return (b"," if value else b"") + _dumps(value)[1:-1], own, True
+    return b"", own, False
+
+
+def prepare(body: Mapping[str, Any], index: IndexView) -> Prepared:
+    """What the nodes are asked for a client's search `body`, any JSON object.
+
+    Raises `ApiError` for what a plain node would refuse and ours would not: filter, distinct or facets on an attribute
+    that only we made filterable. All other judgement is the nodes'.
+    """
+    refuse_injected(body, index)
+    asked = dict(body)
+    window = _window(asked, index.max_total_hits)
+    order, ratio = _order(asked, index)
+    distinct = asked.get("distinct")
+    if not isinstance(distinct, str):
+        distinct = index.distinct
+    facets = _facet_plan(asked, index)
+
+    keep_score, keep_details = _flag(body, "showRankingScore"), _flag(body, "showRankingScoreDetails")
+    has_score, has_details = keep_score, keep_details
+    if order in (Order.SCORE, Order.HYBRID):
+        has_score = _set_flag(asked, "showRankingScore")
+    if order in (Order.DETAILS, Order.HYBRID):
+        has_details = _set_flag(asked, "showRankingScoreDetails")
+    has_stamps, has_formatted, retrieve, formatted = _fit_fields(
+        asked, index, _merge_fields(index, order, distinct, facets)
+    )
+    if index.displayed is not None and "_vectors" not in index.displayed and _flag(asked, "retrieveVectors"):
+        asked["retrieveVectors"] = False
+
+    if window is None:  # a node will refuse it
+        window = Window(0, 0, False, _DEFAULT_LIMIT, 1)
+    else:
+        # With `distinct` the exact total of page mode can only be counted over all winners of all nodes.
+        reach = index.max_total_hits if distinct is not None and window.paged else window.reach
+        if window.paged:
+            asked["page"] = 1
+            asked["hitsPerPage"] = reach
+        else:
+            asked["limit"] = reach
+            if asked.get("offset"):
+                asked["offset"] = 0
+    elements, own_filter, wraps = _filter_parts(asked)
+    query = body.get("q")
+    return Prepared(
+        index=index,
+        window=window,
+        order=order,
+        semantic_ratio=ratio,
+        query=query if isinstance(query, str) else "",
+        distinct=distinct,
+        facets=facets,
+        presentation=Presentation(
+            displayed=None if index.displayed is None else frozenset(index.displayed),
+            has_score=has_score,
+            keep_score=keep_score,
+            has_details=has_details,
+            keep_details=keep_details,
+            has_stamps=has_stamps,
+            has_formatted=has_formatted,
+            has_positions=_flag(body, "showMatchesPosition"),
+            retrieve=retrieve,
+            formatted=formatted,
+        ),
+        _rest=_dumps(asked),
+        _elements=elements,
+        _own_filter=own_filter,
+        _wraps=wraps,
+    )

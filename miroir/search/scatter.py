@@ -1,0 +1,227 @@
+"""Scatter: ask several nodes at once, each for its shards, and have every shard answered if any copy can.
+
+The good case is one task under one cancel scope: the requests go out one after the other, and the answers are read in
+plan order, for a nursery costs more than what it would save. Only when a node fails or patience ends does it become more:
+what has already arrived is taken first, so that nobody's answer is lost behind a slow one, and the shards that are still
+open are planned again over other copies, until none is open or no copy is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Generic, TypeVar
+
+import msgspec
+import trio
+
+from miroir.cluster import Cluster
+from miroir.http import Exchange, ExchangeError, Response
+from miroir.nodes import NodeCall
+from miroir.search.plan import Plan, Target
+from miroir.search.planner import Planner
+from miroir.telemetry import Metrics, get_logger
+
+_log = get_logger(__name__)
+
+Answer = TypeVar("Answer")
+
+_LAST_LOOK_S = 0.005
+
+
+class NodeRefused(Exception):
+    """A node called the request wrong (4xx): it is the client's error. `body` is the node's error, as sent."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"refused with {status}")
+        self.status = status
+        self.body = body
+
+
+@dataclass(slots=True)
+class Gathered(Generic[Answer]):
+    """The answers, and the shards that nobody answered for. `targets[i]` gave `answers[i]`."""
+
+    answers: list[Answer] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+    unavailable: tuple[int, ...] = ()
+    nodes_asked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[Answer]):
+    """A read of one index. `parse` may raise `ValueError` or a msgspec error: then the node has failed.
+
+    `is_ours(status, body)`: the refusal is about us (settings not applied yet, index still to be created) and counts as
+    an answer that holds nothing.
+    """
+
+    physical_uid: str
+    shards: int
+    call: Callable[[tuple[int, ...]], NodeCall]
+    parse: Callable[[bytes], Answer]
+    is_ours: Callable[[int, bytes], bool]
+
+
+class Scatter:
+    """Runs requests over the cluster."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        planner: Planner,
+        metrics: Metrics,
+        *,
+        node_timeout_s: float,
+        retry_on_timeout: bool,
+    ) -> None:
+        self._cluster = cluster
+        self._planner = planner
+        self._metrics = metrics
+        self._node_timeout_s = node_timeout_s
+        self._retry_on_timeout = retry_on_timeout
+
+    async def gather(self, request: Request[Answer], plan: Plan | None = None) -> Gathered[Answer]:
+        """Ask until every shard is answered or no copy of it is left. Raises `NodeRefused`."""
+        if plan is None:
+            plan = self._planner.plan(request.physical_uid, request.shards)
+        gathered: Gathered[Answer] = Gathered()
+        fan_out = len(plan.targets)
+        retries = 0
+        failed: set[str] = set()
+        gone = list(plan.unavailable)
+        while plan.targets:
+            open_shards, timed_out = await self._round(request, plan.targets, gathered, failed)
+            if not open_shards:
+                break
+            if timed_out and not self._retry_on_timeout:
+                gone += open_shards
+                break
+            retries += 1
+            plan = self._planner.plan_rest(request.physical_uid, request.shards, open_shards, frozenset(failed))
+            gone += plan.unavailable
+        gathered.unavailable = tuple(sorted(gone))
+        self._metrics.scattered(fan_out=fan_out, retries=retries, partial=bool(gone))
+        return gathered
+
+    async def _round(
+        self,
+        request: Request[Answer],
+        targets: Sequence[Target],
+        gathered: Gathered[Answer],
+        failed: set[str],
+    ) -> tuple[list[int], bool]:
+        """One attempt at each target; the shards left open, and whether it was patience that ended."""
+        started = perf_counter()
+        exchanges: list[tuple[Target, NodeCall, Exchange]] = []
+        open_shards: list[int] = []
+        unread: list[tuple[Target, NodeCall, Exchange]] = []
+        gathered.nodes_asked += len(targets)
+
+        def fail(target: Target, call: NodeCall, reason: str) -> None:
+            failed.add(target.node)
+            open_shards.extend(target.shards)
+            self._cluster.clients[target.node].observe(call.operation, perf_counter() - started, reason)
+
+        try:
+            with trio.move_on_after(self._node_timeout_s) as patience:
+                await self._send(request, targets, exchanges, fail)
+                unread = exchanges.copy()
+                while unread:
+                    target, call, exchange = unread[0]
+                    try:
+                        response = await exchange.response()
+                    except ExchangeError as failure:
+                        fail(target, call, type(failure).__name__)
+                    else:
+                        self._take(request, target, call, response, started, gathered, fail)
+                    del unread[0]
+            if patience.cancelled_caught:
+                await self._last_look(request, exchanges, unread, started, gathered, fail)
+                sent = {target.node for target, _, _ in exchanges}
+                for target in targets:
+                    if target.node not in sent and target.node not in failed:
+                        fail(target, request.call(target.shards), "timeout")
+        finally:
+            for _, _, exchange in exchanges:
+                exchange.abandon()
+        return open_shards, patience.cancelled_caught
+
+    async def _send(
+        self,
+        request: Request[Answer],
+        targets: Sequence[Target],
+        exchanges: list[tuple[Target, NodeCall, Exchange]],
+        fail: Callable[[Target, NodeCall, str], None],
+    ) -> None:
+        async def send(target: Target) -> None:
+            call = request.call(target.shards)
+            try:
+                exchanges.append((target, call, await self._cluster.clients[target.node].start(call)))
+            except ExchangeError as failure:
+                fail(target, call, type(failure).__name__)
+
+        clients = self._cluster.clients
+        waiting = [target for target in targets if not clients[target.node].has_idle_connection]
+        if len(waiting) > 1:  # connections have to be made: side by side, for one of them may hang
+            async with trio.open_nursery() as nursery:
+                for target in waiting:
+                    nursery.start_soon(send, target)
+            for target in targets:
+                if target not in waiting:
+                    await send(target)
+        else:
+            for target in targets:
+                await send(target)
+
+    async def _last_look(
+        self,
+        request: Request[Answer],
+        exchanges: Sequence[tuple[Target, NodeCall, Exchange]],
+        unread: Sequence[tuple[Target, NodeCall, Exchange]],
+        started: float,
+        gathered: Gathered[Answer],
+        fail: Callable[[Target, NodeCall, str], None],
+    ) -> None:
+        """Patience has ended: take what has arrived meanwhile, and give up on the rest."""
+        for target, call, exchange in unread:
+            response: Response | None = None
+            if exchange.has_arrived():
+                with trio.move_on_after(_LAST_LOOK_S):
+                    try:
+                        response = await exchange.response()
+                    except ExchangeError as failure:
+                        fail(target, call, type(failure).__name__)
+                        continue
+            if response is None:
+                fail(target, call, "timeout")
+            else:
+                self._take(request, target, call, response, started, gathered, fail)
+
+    def _take(
+        self,
+        request: Request[Answer],
+        target: Target,
+        call: NodeCall,
+        response: Response,
+        started: float,
+        gathered: Gathered[Answer],
+        fail: Callable[[Target, NodeCall, str], None],
+    ) -> None:
+        if response.status == 200:
+            try:
+                answer = request.parse(response.body)
+            except (ValueError, msgspec.MsgspecError) as failure:
+                _log.warning("unreadable answer", node_id=target.node, reason=str(failure))
+                fail(target, call, "unreadable")
+                return
+            gathered.answers.append(answer)
+            gathered.targets.append(target)
+        elif 400 <= response.status < 500 and response.status not in (401, 403, 408, 429):
+            if not request.is_ours(response.status, response.body):
+                raise NodeRefused(response.status, response.body)
+        else:
+            fail(target, call, f"status_{response.status}")
+            return
+        self._cluster.clients[target.node].observe(call.operation, perf_counter() - started, None)

@@ -1,0 +1,267 @@
+"""The store's protocol: everything that must outlive a process, as typed async methods over frozen rows.
+
+The write protocol lives here as three transactions, `begin`, `commit` and `settle`. The store puts the writes of a
+shard in order and keeps which copies may be trusted; nothing else may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from miroir.store.rows import (
+    Begin,
+    Commit,
+    Committed,
+    HoldRow,
+    IdempotencyRow,
+    IndexRow,
+    Intent,
+    NewTask,
+    NodeIdentity,
+    Repair,
+    Settle,
+    ShardCopies,
+    TaskPage,
+    TaskQuery,
+    TaskRow,
+    Tombstone,
+    TopologyRow,
+)
+
+
+class StoreError(Exception):
+    """Base of what the store raises."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or written. Nothing was changed, or what was changed cannot be known."""
+
+
+class SchemaVersionAhead(StoreError):
+    """The store was written by a newer program than this one (`schema_version_ahead`)."""
+
+
+class Held(StoreError):
+    """A hold covers what the write wants. Wait, at most until `until_ms`, and begin again."""
+
+    def __init__(self, operation: str, until_ms: int) -> None:
+        super().__init__(f"held by {operation}")
+        self.operation = operation
+        self.until_ms = until_ms
+
+
+class MappingChanged(StoreError):
+    """The name no longer stands for that physical index, or the topology moved on: route again."""
+
+
+class IntentGone(StoreError):
+    """The intent was expired meanwhile; its shards are being verified. Begin again."""
+
+
+class NoQuorum(StoreError):
+    """Some shard has too few in-sync copies that accepted. The intent is gone and its shards are queued to verify."""
+
+    def __init__(self, shards: Sequence[int]) -> None:
+        super().__init__(f"no quorum for shards {list(shards)}")
+        self.shards = tuple(shards)
+
+
+class Store(Protocol):
+    """One backend. Every method may raise `StoreUnavailable`; every change is durable when the call returns.
+
+    A call that is cancelled does not wait for its change, which may or may not have been made (`begin` excepted). What
+    must not stay in doubt is asked in a shielded scope: above all `commit`, whose task may otherwise be registered
+    without anybody having been told.
+    """
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Finish what was asked and close. Later calls raise `StoreUnavailable`."""
+
+    # -- topology ----------------------------------------------------------------------------------------------------
+
+    async def load_topology(self) -> TopologyRow | None:
+        """The newest topology, or None in a store that never had one."""
+
+    async def save_topology(self, row: TopologyRow) -> bool:
+        """Store `row` if its version is the present one + 1 (1 in an empty store); False, and no change, otherwise."""
+
+    # -- indexes -----------------------------------------------------------------------------------------------------
+
+    async def list_indexes(self) -> list[IndexRow]:
+        """Every index, by uid."""
+
+    async def insert_index(self, row: IndexRow, in_sync: ShardCopies) -> tuple[IndexRow, bool]:
+        """Insert if absent, with the first in-sync sets of its physical index: `(row, True)`; else `(present, False)`.
+
+        `physical_uid` in `row` is taken as it is (see `next_physical_uid`), `revision` is given by the store. An empty
+        set is a `ValueError`.
+        """
+
+    async def next_physical_uid(self, uid: str) -> str:
+        """A name for a new physical index, never given out before: the uid itself the first time."""
+
+    async def update_index(self, row: IndexRow) -> IndexRow:
+        """Replace the row of `row.uid`; raises `MappingChanged` if its `revision` is not the present one."""
+
+    async def delete_index(self, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
+        """Forget the index, its in-sync sets, repairs, intents and tombstones, and register `task`, in one transaction.
+
+        The physical index is kept as garbage (`list_garbage`). Raises `MappingChanged` if the name does not stand for
+        it.
+        """
+
+    async def list_garbage(self) -> list[str]:
+        """Physical indexes that no name stands for any more and that nodes may still hold."""
+
+    async def forget_garbage(self, physical_uid: str) -> None:
+        """Every node has dropped it. The name is still never given out again."""
+
+    # -- copies ------------------------------------------------------------------------------------------------------
+
+    async def load_in_sync(self) -> dict[str, dict[int, frozenset[str]]]:
+        """Physical index -> shard -> nodes whose copy has everything that was ever acknowledged."""
+
+    async def drop_node_copies(self, node: str, lost_as: str) -> dict[str, dict[int, frozenset[str]]]:
+        """A node lost its disk: it leaves every in-sync set, and each of its shards is queued for repair.
+
+        A set never becomes empty: where the node was the only member it stays there under the name `lost_as`, which is
+        no node's, so that the shard is unavailable and says so. Returns the sets that changed.
+        """
+
+    async def leave_in_sync(self, physical_uid: str, lost: ShardCopies, reason: str) -> dict[int, frozenset[str]]:
+        """These copies are not what they should be: they leave the sets and are queued for repair.
+
+        A set never becomes empty: where all its members are named they stay, and are queued for verification. Returns
+        the sets that changed.
+        """
+
+    async def join_in_sync(self, physical_uid: str, shard: int, node: str, hold: str) -> frozenset[str]:
+        """The copy is complete: it joins the set, its repairs leave the queue. Returns the new set.
+
+        Only under the hold of operation `hold` on that shard, and with no intent open on it: `MappingChanged`
+        otherwise, as for a shard nobody knows.
+        """
+
+    async def queue_repairs(self, physical_uid: str, shards: Mapping[int, str | None], reason: str) -> None:
+        """Ask for a repair of each shard (of one copy, or with None a verification of all). Asking twice is once."""
+
+    async def list_repairs(self) -> list[Repair]:
+        """The queue, oldest first."""
+
+    async def finish_repair(self, repair: Repair) -> None:
+        """Take it off the queue, if it was not asked for again since (`queued_ms` differs)."""
+
+    # -- the write protocol ------------------------------------------------------------------------------------------
+
+    async def begin(self, begin: Begin, on_begun: Callable[[Intent], None]) -> Intent:
+        """Announce a write: issue its stamp, leave its intent (and its tombstone, if it deletes).
+
+        `on_begun` is called on the caller's Trio thread, synchronously and in the order of the stamps, before any of
+        the waiting calls go on: there a write takes its places in its lanes, so lanes and stamps agree. A call that was
+        cancelled before leaves no intent and gets no `on_begun`; once `on_begun` was called, `begin` returns. If it
+        raises, the intent is withdrawn and the exception passes. Raises `Held`, or `MappingChanged` when the name does
+        not stand for the physical index or the topology version is not the present (0: there is none).
+        """
+
+    async def commit(self, commit: Commit) -> Committed:
+        """Decide the write: it stands, or `NoQuorum`; `MappingChanged` (intent kept), `IntentGone`.
+
+        In one transaction: copies that missed it leave `in_sync` and are queued for repair, the task is registered and
+        the idempotency row kept, the intent removed. A set never becomes empty: a shard none of whose in-sync copies
+        accepted has no quorum. When the write does not stand nothing of that happens but the intent's removal, and all
+        its shards are queued for verification; its tombstone stays, since the delete may have happened somewhere.
+
+        A copy of the set that is no write owner any more missed the write too: it leaves the set, unrepaired. A shard
+        absent from `quorums` needs one live copy. The task gets the intent's stamp and physical index; the idempotency
+        row gets the task's uid, unless its key stands for another write already.
+        """
+
+    async def withdraw(self, stamp: int, *, verify: bool) -> None:
+        """Remove an intent that will not be committed: nothing was sent, or every node refused (`verify=False`).
+
+        Its tombstone goes too. `verify=True` queues its shards for verification.
+        """
+
+    async def open_intents(self) -> list[Intent]:
+        """Every intent, oldest first."""
+
+    async def expire_intents(self, older_than_ms: int, dead_peers: frozenset[str]) -> list[Intent]:
+        """Remove intents begun before, or left by, a dead peer; queue their shards for verification; return them."""
+
+    async def issue_stamp(self) -> int:
+        """A stamp of its own, newer than every one before: max(the clock in microseconds, last + 1)."""
+
+    # -- holds -------------------------------------------------------------------------------------------------------
+
+    async def place_hold(self, hold: HoldRow) -> None:
+        """From now on begins of those shards raise `Held`. Replaces the operation's earlier hold on that index."""
+
+    async def release_hold(self, operation: str, physical_uid: str) -> None:
+        """Let begins go on."""
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    async def add_task(self, task: NewTask) -> TaskRow:
+        """Register a task that is no write to shards, or one that failed before anything was sent.
+
+        `ValueError` if it is terminal and has no `finished_at`.
+        """
+
+    async def get_task(self, uid: int) -> TaskRow | None:
+        """One task, whatever its origin."""
+
+    async def list_tasks(self, query: TaskQuery) -> TaskPage:
+        """Tasks of origin `client` that match. `ValueError` for a time that is none."""
+
+    async def open_tasks(self) -> list[TaskRow]:
+        """Every task that is not terminal, oldest first, whatever its origin."""
+
+    async def update_open_task(self, task: TaskRow) -> None:
+        """Record how far an open task has come: status, node tasks, `started_at`, `canceled_by`.
+
+        No change once it is terminal. `ValueError` for a terminal status: only `settle` closes a task.
+        """
+
+    async def settle(self, settle: Settle) -> tuple[TaskRow, dict[int, frozenset[str]]]:
+        """Close a task; its `lost` copies leave `in_sync` (never the last one) and are queued for repair.
+
+        A set of which every copy is lost stays whole, for none is better than another, and is queued for verification.
+        Returns the task and the in-sync sets that changed. A task already terminal is returned as it is; an unknown
+        one is a `KeyError`.
+        """
+
+    async def prune_tasks(self, finished_before: str, limit: int) -> int:
+        """Forget terminal tasks finished before that time, at most `limit`, oldest first; an open task never."""
+
+    async def count_tasks(self) -> dict[str, int]:
+        """Status -> number of client tasks, for every status."""
+
+    # -- nodes -------------------------------------------------------------------------------------------------------
+
+    async def load_identities(self) -> dict[str, NodeIdentity]:
+        """Node id -> what is known of its disk."""
+
+    async def save_identity(self, identity: NodeIdentity) -> None:
+        """Keep it; of one incarnation the highest task uid wins."""
+
+    async def cluster_id(self) -> str:
+        """This cluster's id: made at random when the store was, never changed."""
+
+    # -- deletes -----------------------------------------------------------------------------------------------------
+
+    async def list_tombstones(self, physical_uid: str) -> list[Tombstone]:
+        """Delete operations some copy may not have yet, oldest first."""
+
+    async def drop_tombstone(self, stamp: int) -> None:
+        """Every copy has it."""
+
+    # -- idempotency -------------------------------------------------------------------------------------------------
+
+    async def find_idempotency(self, key: str, now_ms: int) -> IdempotencyRow | None:
+        """What the key stood for, unless expired."""
+
+    async def prune_idempotency(self, now_ms: int, keep_at_most: int) -> int:
+        """Forget expired rows, and the oldest beyond the limit."""

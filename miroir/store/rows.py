@@ -1,0 +1,252 @@
+"""What the store keeps, as frozen rows. Times in `*_ms` are milliseconds of the Unix clock, `stamp`s microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from miroir.errors import ErrorBody
+
+TaskStatus = Literal["enqueued", "processing", "succeeded", "failed", "canceled"]
+NodeTaskStatus = Literal["open", "succeeded", "failed", "canceled", "lost"]
+ShardCopies = Mapping[int, frozenset[str]]
+"""Shard number -> ids of nodes. Of in-sync copies, of owners, of copies to repair."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One index as clients know it, and the physical index behind its name.
+
+    `settings` is the client's wish: the JSON text of every setting the client ever set (`{}` when none). `revision`
+    grows with each change of the row, over all indexes; a write commits only if the mapping it began with still holds.
+    """
+
+    uid: str
+    physical_uid: str
+    primary_key: str | None
+    shards: int
+    settings: bytes
+    settings_version: int
+    frozen: bool
+    created_at: str
+    updated_at: str
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTask:
+    """A task on one node that is a part of one of ours: `(node, incarnation, uid)` is unique for ever."""
+
+    node: str
+    incarnation: str
+    uid: int
+    shards: tuple[int, ...]
+    status: NodeTaskStatus = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as clients see it (`GET /tasks/{uid}`), and the node tasks it is made of.
+
+    `enqueued_at`, `started_at` and `finished_at` are RFC 3339 texts in UTC. `origin` is `client` or the name of the
+    part of Miroir that asked; only `client` tasks are shown. `stamp` is that of the write (0: none).
+    """
+
+    uid: int
+    index_uid: str | None
+    type: str
+    status: TaskStatus
+    node_tasks: tuple[NodeTask, ...]
+    details: Mapping[str, Any]
+    error: ErrorBody | None
+    enqueued_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+    canceled_by: int | None = None
+    session: str | None = None
+    origin: str = "client"
+    physical_uid: str | None = None
+    stamp: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task about to be registered; the store gives it its uid. Terminal at birth if `status` is."""
+
+    index_uid: str | None
+    type: str
+    details: Mapping[str, Any]
+    enqueued_at: str
+    status: TaskStatus = "enqueued"
+    error: ErrorBody | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    node_tasks: tuple[NodeTask, ...] = ()
+    session: str | None = None
+    origin: str = "client"
+    physical_uid: str | None = None
+    stamp: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyRow:
+    """The topology as JSON text (its shape is `cluster.topology`'s business) under a version that only grows."""
+
+    version: int
+    topology: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What a delete operation removed, kept until every copy has it: `ids`, or a filter, or everything."""
+
+    stamp: int
+    physical_uid: str
+    kind: Literal["ids", "filter", "all"]
+    selector: bytes
+    shards: tuple[int, ...]
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What a write announces before it sends anything."""
+
+    index_uid: str
+    physical_uid: str
+    shards: tuple[int, ...]
+    topology_version: int
+    peer: str
+    idempotency_key: str | None = None
+    tombstone: tuple[Literal["ids", "filter", "all"], bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write between begin and commit. Its `stamp` is unique and names it."""
+
+    stamp: int
+    index_uid: str
+    physical_uid: str
+    shards: tuple[int, ...]
+    topology_version: int
+    peer: str
+    begun_ms: int
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """One way a shard's write can stand: at least `needed` in-sync copies among `nodes` accepted it."""
+
+    nodes: frozenset[str]
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The outcome of a write's sending.
+
+    `accepted`: shard -> nodes that took the write. `owners`: shard -> every write owner. `quorums`: shard -> the ways
+    it can stand, one of which must hold. An in-sync owner of a shard that is not among `accepted` leaves `in_sync`.
+    """
+
+    stamp: int
+    topology_version: int
+    owners: ShardCopies
+    accepted: ShardCopies
+    quorums: Mapping[int, tuple[Quorum, ...]]
+    task: NewTask
+    idempotency: IdempotencyRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRow:
+    """What an `Idempotency-Key` stood for: the sha256 of the body and the task it became."""
+
+    key: str
+    body_sha256: bytes
+    task_uid: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The write stands. `in_sync` holds the new sets of the shards that lost a copy."""
+
+    task: TaskRow
+    in_sync: ShardCopies = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """All node tasks of a task are terminal, judged per shard: `lost` copies leave `in_sync` and are repaired."""
+
+    task_uid: int
+    status: TaskStatus
+    node_tasks: tuple[NodeTask, ...]
+    details: Mapping[str, Any]
+    error: ErrorBody | None
+    started_at: str | None
+    finished_at: str
+    lost: ShardCopies = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A shard whose copies must be looked at. `node` names the copy that left `in_sync`; None: verify all copies."""
+
+    physical_uid: str
+    shard: int
+    node: str | None
+    reason: str
+    queued_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """Writes to these shards (none: the whole name) wait until the hold is released or `until_ms` has passed."""
+
+    operation: str
+    physical_uid: str
+    shards: tuple[int, ...]
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """What we know of a node's disk: who it was when last seen, and how far its task uids had come."""
+
+    node: str
+    incarnation: str
+    highest_task_uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Filters of `GET /tasks`; None is no filter. Times are RFC 3339 texts, exclusive. `start`: uid to begin at."""
+
+    uids: frozenset[int] | None = None
+    statuses: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+    index_uids: frozenset[str] | None = None
+    canceled_by: frozenset[int] | None = None
+    before_enqueued_at: str | None = None
+    after_enqueued_at: str | None = None
+    before_started_at: str | None = None
+    after_started_at: str | None = None
+    before_finished_at: str | None = None
+    after_finished_at: str | None = None
+    start: int | None = None
+    limit: int = 20
+    reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """One page of tasks, newest first unless reversed; `total` counts all that match, whatever the page."""
+
+    tasks: tuple[TaskRow, ...]
+    total: int
+    next: int | None

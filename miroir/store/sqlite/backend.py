@@ -1,0 +1,248 @@
+"""`SqliteStore`: the store's protocol, each method one transaction of the writer or one snapshot of the reader."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from miroir.store.base import NoQuorum, Store
+from miroir.store.rows import (
+    Begin,
+    Commit,
+    Committed,
+    HoldRow,
+    IdempotencyRow,
+    IndexRow,
+    Intent,
+    NewTask,
+    NodeIdentity,
+    Repair,
+    Settle,
+    ShardCopies,
+    TaskPage,
+    TaskQuery,
+    TaskRow,
+    Tombstone,
+    TopologyRow,
+)
+from miroir.store.sqlite import (
+    cluster,
+    copies,
+    holds,
+    idempotency,
+    indexes,
+    task_listing,
+    tasks,
+    writes,
+)
+from miroir.store.sqlite.connection import connect, unavailable
+from miroir.store.sqlite.reader import Reader
+from miroir.store.sqlite.schema import migrate
+from miroir.store.sqlite.writer import Tx, Writer
+
+
+def wall_clock_us() -> int:
+    """Microseconds of the Unix clock."""
+    return time.time_ns() // 1000
+
+
+async def open_sqlite(
+    path: str | Path, *, clock_us: Callable[[], int] = wall_clock_us, busy_timeout_ms: int = 5000
+) -> SqliteStore:
+    """Open the store in the file `path`, made with its directory if missing, and bring its schema up to date.
+
+    Close it with `aclose`, or use it as `async with await open_sqlite(path) as store`. It belongs to the Trio run that
+    opened it; any number of stores, in any number of processes of one machine, may share the file. `clock_us` is
+    called on the writer's thread. Raises `SchemaVersionAhead` and `StoreUnavailable`.
+    """
+    # Not abandoned when cancelled: a connection that nobody closes would be left behind.
+    db, file = await trio.to_thread.run_sync(_open, Path(path), busy_timeout_ms)
+    return SqliteStore(Writer(db, clock_us), Reader(file, busy_timeout_ms))
+
+
+def _open(path: Path, busy_timeout_ms: int) -> tuple[sqlite3.Connection, Path]:
+    try:
+        path = path.absolute()  # the readers open it later, from wherever the process is then
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = connect(path, busy_timeout_ms=busy_timeout_ms)
+    except (OSError, sqlite3.Error) as error:
+        raise unavailable(error) from error
+    try:
+        migrate(db)
+    except BaseException as error:
+        db.close()
+        if isinstance(error, sqlite3.Error):
+            raise unavailable(error) from error
+        raise
+    return db, path
+
+
+class SqliteStore(Store):
+    """See `Store`. Made by `open_sqlite`."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._reader = reader
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """See `Store`. Not cancelled: it takes no longer than what is being written."""
+        with trio.CancelScope(shield=True):
+            await self._reader.aclose()
+            await self._writer.aclose()
+
+    # -- topology ------------------------------------------------------------------------------------------------------
+
+    async def load_topology(self) -> TopologyRow | None:
+        return await self._reader.run(cluster.load_topology)
+
+    async def save_topology(self, row: TopologyRow) -> bool:
+        return await self._writer.run(lambda tx: cluster.save_topology(tx, row))
+
+    # -- indexes -------------------------------------------------------------------------------------------------------
+
+    async def list_indexes(self) -> list[IndexRow]:
+        return await self._reader.run(indexes.list_indexes)
+
+    async def insert_index(self, row: IndexRow, in_sync: ShardCopies) -> tuple[IndexRow, bool]:
+        return await self._writer.run(lambda tx: indexes.insert_index(tx, row, in_sync))
+
+    async def next_physical_uid(self, uid: str) -> str:
+        return await self._writer.run(lambda tx: indexes.next_physical_uid(tx, uid))
+
+    async def update_index(self, row: IndexRow) -> IndexRow:
+        return await self._writer.run(lambda tx: indexes.update_index(tx, row))
+
+    async def delete_index(self, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
+        return await self._writer.run(lambda tx: indexes.delete_index(tx, uid, physical_uid, task))
+
+    async def list_garbage(self) -> list[str]:
+        return await self._reader.run(indexes.list_garbage)
+
+    async def forget_garbage(self, physical_uid: str) -> None:
+        await self._writer.run(lambda tx: indexes.forget_garbage(tx, physical_uid))
+
+    # -- copies --------------------------------------------------------------------------------------------------------
+
+    async def load_in_sync(self) -> dict[str, dict[int, frozenset[str]]]:
+        return await self._reader.run(copies.load_in_sync)
+
+    async def drop_node_copies(self, node: str, lost_as: str) -> dict[str, dict[int, frozenset[str]]]:
+        return await self._writer.run(lambda tx: copies.drop_node_copies(tx, node, lost_as))
+
+    async def leave_in_sync(self, physical_uid: str, lost: ShardCopies, reason: str) -> dict[int, frozenset[str]]:
+        return await self._writer.run(lambda tx: copies.leave_in_sync(tx, physical_uid, lost, reason))
+
+    async def join_in_sync(self, physical_uid: str, shard: int, node: str, hold: str) -> frozenset[str]:
+        return await self._writer.run(lambda tx: copies.join_in_sync(tx, physical_uid, shard, node, hold))
+
+    async def queue_repairs(self, physical_uid: str, shards: Mapping[int, str | None], reason: str) -> None:
+        await self._writer.run(lambda tx: copies.queue_repairs(tx, physical_uid, shards, reason))
+
+    async def list_repairs(self) -> list[Repair]:
+        return await self._reader.run(copies.list_repairs)
+
+    async def finish_repair(self, repair: Repair) -> None:
+        await self._writer.run(lambda tx: copies.finish_repair(tx, repair))
+
+    # -- the write protocol --------------------------------------------------------------------------------------------
+
+    async def begin(self, begin: Begin, on_begun: Callable[[Intent], None]) -> Intent:
+        return await self._writer.run(lambda tx: writes.begin(tx, begin), on_delivery=on_begun, undo=_withdraw)
+
+    async def commit(self, commit: Commit) -> Committed:
+        committed = await self._writer.run(lambda tx: writes.commit(tx, commit))
+        if isinstance(committed, NoQuorum):
+            raise committed
+        return committed
+
+    async def withdraw(self, stamp: int, *, verify: bool) -> None:
+        await self._writer.run(lambda tx: writes.withdraw(tx, stamp, verify=verify))
+
+    async def open_intents(self) -> list[Intent]:
+        return await self._reader.run(writes.open_intents)
+
+    async def expire_intents(self, older_than_ms: int, dead_peers: frozenset[str]) -> list[Intent]:
+        return await self._writer.run(lambda tx: writes.expire_intents(tx, older_than_ms, dead_peers))
+
+    async def issue_stamp(self) -> int:
+        return await self._writer.run(writes.issue_stamp)
+
+    # -- holds ---------------------------------------------------------------------------------------------------------
+
+    async def place_hold(self, hold: HoldRow) -> None:
+        await self._writer.run(lambda tx: holds.place_hold(tx, hold))
+
+    async def release_hold(self, operation: str, physical_uid: str) -> None:
+        await self._writer.run(lambda tx: holds.release_hold(tx, operation, physical_uid))
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    async def add_task(self, task: NewTask) -> TaskRow:
+        return await self._writer.run(lambda tx: tasks.register(tx, task))
+
+    async def get_task(self, uid: int) -> TaskRow | None:
+        return await self._reader.run(lambda db: tasks.get_task(db, uid))
+
+    async def list_tasks(self, query: TaskQuery) -> TaskPage:
+        return await self._reader.run(lambda db: task_listing.list_tasks(db, query))
+
+    async def open_tasks(self) -> list[TaskRow]:
+        return await self._reader.run(tasks.open_tasks)
+
+    async def update_open_task(self, task: TaskRow) -> None:
+        await self._writer.run(lambda tx: tasks.update_open_task(tx, task))
+
+    async def settle(self, settle: Settle) -> tuple[TaskRow, dict[int, frozenset[str]]]:
+        return await self._writer.run(lambda tx: tasks.settle(tx, settle))
+
+    async def prune_tasks(self, finished_before: str, limit: int) -> int:
+        return await self._writer.run(lambda tx: tasks.prune_tasks(tx, finished_before, limit))
+
+    async def count_tasks(self) -> dict[str, int]:
+        return await self._reader.run(tasks.count_tasks)
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+
+    async def load_identities(self) -> dict[str, NodeIdentity]:
+        return await self._reader.run(cluster.load_identities)
+
+    async def save_identity(self, identity: NodeIdentity) -> None:
+        await self._writer.run(lambda tx: cluster.save_identity(tx, identity))
+
+    async def cluster_id(self) -> str:
+        return await self._reader.run(cluster.cluster_id)
+
+    # -- deletes -------------------------------------------------------------------------------------------------------
+
+    async def list_tombstones(self, physical_uid: str) -> list[Tombstone]:
+        return await self._reader.run(lambda db: writes.list_tombstones(db, physical_uid))
+
+    async def drop_tombstone(self, stamp: int) -> None:
+        await self._writer.run(lambda tx: writes.drop_tombstone(tx, stamp))
+
+    # -- idempotency ---------------------------------------------------------------------------------------------------
+
+    async def find_idempotency(self, key: str, now_ms: int) -> IdempotencyRow | None:
+        return await self._reader.run(lambda db: idempotency.find_idempotency(db, key, now_ms))
+
+    async def prune_idempotency(self, now_ms: int, keep_at_most: int) -> int:
+        return await self._writer.run(lambda tx: idempotency.prune_idempotency(tx, now_ms, keep_at_most))
+
+
+def _withdraw(tx: Tx, intent: Intent) -> None:
+    """Nobody took the intent, so nothing was sent under it."""
+    writes.withdraw(tx, intent.stamp, verify=False)

@@ -1,0 +1,58 @@
+"""Settlement: what became of a write, judged shard by shard from what its node tasks say.
+
+Nodes batch neighbouring tasks, and one bad document can fail an innocent task on one node and not on another. So a task
+has failed only where no owner applied it; where one owner did and another did not, it is the other's copy that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from miroir.store import NodeTask, ShardCopies, TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a task ends, and which copies missed what another owner has."""
+
+    status: TaskStatus
+    lost: ShardCopies = field(default_factory=dict)
+    failed_shards: tuple[int, ...] = ()
+
+
+def judge(node_tasks: Sequence[NodeTask], given_up: Callable[[str], bool]) -> Verdict | None:
+    """The verdict, or None while it is open.
+
+    `given_up(node)`: nobody waits for that node now. Its open tasks count as missed where another owner has the shard;
+    where nobody else has it, the task stays open until the node returns.
+    """
+    by_shard: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    for task in node_tasks:
+        for shard in task.shards:
+            copies = by_shard[shard]
+            copies[task.node] = _worse(copies.get(task.node), task.status)
+    lost: dict[int, frozenset[str]] = {}
+    failed_shards = []
+    for shard, copies in by_shard.items():
+        applied = any(status == "succeeded" for status in copies.values())
+        if any(status == "open" and not (applied and given_up(node)) for node, status in copies.items()):
+            return None
+        if not applied:
+            failed_shards.append(shard)
+        else:
+            missing = frozenset(node for node, status in copies.items() if status != "succeeded")
+            if missing:
+                lost[shard] = missing
+    if not failed_shards:
+        return Verdict("succeeded", lost)
+    canceled = all(task.status in ("canceled", "succeeded") for task in node_tasks)
+    return Verdict("canceled" if canceled else "failed", lost, tuple(sorted(failed_shards)))
+
+
+def _worse(known: str | None, status: str) -> str:
+    """A node applied a shard's part only if each of its tasks did; it is open as long as one is and none went wrong."""
+    if known is None or known == "succeeded":
+        return status
+    return known if known != "open" or status in ("open", "succeeded") else status

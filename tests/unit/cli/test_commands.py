@@ -1,0 +1,206 @@
+"""`miroir` and `miroir-ctl` as processes: what they print, where, and how they exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from miroir import __version__
+from miroir.config import Config
+
+TOPOLOGY = {
+    "shards": 16,
+    "replication_factor": 2,
+    "replica_groups": 1,
+    "fully_covered": False,
+    "degraded_node_count": 1,
+    "rebalance_in_progress": False,
+    "nodes": [
+        {"id": "n0", "address": "http://n0:7700", "replica_group": 0, "status": "healthy", "shard_count": 16,
+         "last_seen_ms": 1500},
+        {"id": "n1", "address": "http://n1:7700", "replica_group": 0, "status": "failed", "shard_count": 16,
+         "last_seen_ms": None, "error": "connection refused"},
+    ],
+}  # fmt: skip
+SHARDS = {
+    "index": "products",
+    "shards": [{"shard": 3, "groups": [{"replica_group": 0, "write_owners": ["n0", "n1"], "read_owners": []}]}],
+}
+
+
+def run(command: str, *arguments: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MIROIR_")}
+    return subprocess.run(
+        [sys.executable, "-c", f"from miroir.cli.{command} import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**kept, "HOME": str(home), "COLUMNS": "160", "NO_COLOR": "1", **environ},
+    )
+
+
+# miroir
+
+
+def test_version_and_usage(tmp_path: Path) -> None:
+    done = run("main", "--version", home=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"miroir {__version__}\n")
+    assert run("main", "no-such-command", home=tmp_path).returncode == 2
+    assert run("main", "dev", "--nodes", "0", home=tmp_path).returncode == 2
+    assert run("main", "serve", "--no-such-option", home=tmp_path).returncode == 2
+
+
+def test_check_says_fine_or_every_problem(tmp_path: Path) -> None:
+    file = tmp_path / "miroir.yaml"
+    file.write_text("miroir: {shards: 8}\n")
+    done = run("main", "config", "check", str(file), home=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}: fine\n", "")
+    file.write_text("miroir:\n  shards: 0\n  server: {prot: 1}\n")
+    done = run("main", "config", "check", str(file), "--set", "logging.level=[bold]", home=tmp_path, MIROIR_A__B="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    for part in ("4 problems", f"{file}:2", "server.prot", "`server.port`", "MIROIR_A__B", "`[bold]`"):
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_show_prints_a_file_that_can_be_used(tmp_path: Path) -> None:
+    environ = {"MIROIR_MASTER_KEY": "hunter2", "MIROIR_SHARDS": "9"}
+    done = run("main", "config", "show", "--set", "server.port=7800", home=tmp_path, **environ)
+    assert done.returncode == 0
+    shown = Config.model_validate(yaml.safe_load(done.stdout)["miroir"])
+    assert (shown.shards, shown.server.port) == (9, 7800)
+    assert "hunter2" not in done.stdout
+    assert "MIROIR_MASTER_KEY: set\n" in done.stdout
+    assert "MIROIR_ADMIN_API_KEY: unset\n" in done.stdout
+    as_json = json.loads(run("main", "config", "show", "--json", home=tmp_path, **environ).stdout)
+    assert as_json["miroir"]["shards"] == 9
+    assert as_json["secrets"]["MIROIR_MASTER_KEY"] == "set"
+
+
+def test_serve_refuses_before_it_starts_anything(tmp_path: Path) -> None:
+    done = run("main", "serve", "--set", "server.port=0x1", home=tmp_path)
+    assert done.returncode == 1
+    assert "server.port" in done.stderr
+    done = run("main", "serve", "--set", "search_ui.enabled=true", home=tmp_path)
+    assert done.returncode == 1
+    assert "SEARCH_UI_JWT_SECRET" in done.stderr
+    done = run("main", "serve", home=tmp_path, MIROIR_MASTER_KEY="hunter2 hunter2")
+    assert done.returncode == 1
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+# miroir-ctl
+
+
+class Admin(BaseHTTPRequestHandler):
+    """An admin API with fixed answers: what is tested here is the client."""
+
+    def do_GET(self) -> None:
+        if self.headers["authorization"] != "Bearer right":
+            body: Any = {"message": "The admin key is wrong.", "code": "miroir_invalid_auth"}
+            status = 401
+        elif self.path == "/_miroir/topology":
+            status, body = 200, TOPOLOGY
+        elif self.path == "/_miroir/shards?index=products":
+            status, body = 200, SHARDS
+        else:
+            status, body = 404, None
+        text = b"<html>" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Admin)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def credentials(home: Path, text: str) -> None:
+    file = home / ".config" / "miroir" / "credentials"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+
+
+def test_status_is_a_table_or_what_the_api_said(tmp_path: Path, url: str) -> None:
+    environ = {"MIROIR_URL": url, "MIROIR_ADMIN_API_KEY": "ops:right,ann:other"}
+    done = run("ctl", "status", home=tmp_path, **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    healthy, failed = (row for row in rows if row[:1] in (["n0"], ["n1"]))
+    assert healthy[:4] == ["n0", "0", "healthy", "16"]
+    assert healthy[4:7] == ["1.5", "s", "ago"]
+    assert failed[:5] == ["n1", "0", "failed", "16", "never"]
+    assert "connection refused" in done.stdout
+    assert "fully covered       no" in done.stdout
+    assert json.loads(run("ctl", "status", "--json", home=tmp_path, **environ).stdout) == TOPOLOGY
+
+
+def test_shards_names_owners_and_where_there_are_none(tmp_path: Path, url: str) -> None:
+    credentials(tmp_path, 'admin_key = "right"\n')
+    done = run("ctl", "--url", url, "shards", "products", home=tmp_path)
+    assert done.returncode == 0
+    assert ["3", "0", "n0,", "n1", "none"] in [line.split() for line in done.stdout.splitlines()]
+    as_json = run("ctl", "--url", url, "shards", "products", "--json", home=tmp_path)
+    assert json.loads(as_json.stdout) == SHARDS
+
+
+def test_the_key_comes_from_the_environment_then_the_file_then_the_option(tmp_path: Path, url: str) -> None:
+    found = []
+    option = ("--url", url, "--admin-key", "right")
+    found.append(run("ctl", *option, "config", "--json", home=tmp_path))
+    credentials(tmp_path, 'admin_key = "right"\n')
+    found.append(run("ctl", *option, "config", "--json", home=tmp_path))
+    found.append(run("ctl", *option, "config", "--json", home=tmp_path, MIROIR_ADMIN_API_KEY="right"))
+    assert [json.loads(done.stdout)["admin_key_from"] for done in found] == [
+        "--admin-key",
+        str(tmp_path / ".config/miroir/credentials"),
+        "MIROIR_ADMIN_API_KEY",
+    ]
+    assert all("right" not in done.stdout for done in found)
+
+
+@pytest.mark.parametrize("text", ["hunter2", "admin_key = 7", "[x]\n", 'admin_key = "hunter2 hunter2"'])
+def test_a_credentials_file_that_is_wrong_is_named_and_not_shown(tmp_path: Path, text: str) -> None:
+    credentials(tmp_path, text)
+    done = run("ctl", "status", home=tmp_path)
+    assert done.returncode == 2
+    assert "credentials" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_failures_are_one_sentence(tmp_path: Path, url: str) -> None:
+    right, wrong = {"MIROIR_ADMIN_API_KEY": "right"}, {"MIROIR_ADMIN_API_KEY": "wrong"}
+    for arguments, environ, code, text in (
+        (("status",), {}, 2, "no admin key"),
+        (("--url", url, "status"), wrong, 1, "The admin key is wrong. (miroir_invalid_auth)"),
+        (("--url", "http://127.0.0.1:1", "status"), right, 1, "cannot reach http://127.0.0.1:1"),
+        (("--url", "nonsense", "status"), right, 1, "cannot reach nonsense"),
+        (("--url", url, "shards", "odd"), right, 1, "without JSON: is it Miroir?"),
+        (("reboot",), right, 2, "No such command"),
+    ):
+        done = run("ctl", *arguments, home=tmp_path, **environ)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,110 @@
+"""In-sync sets, repairs, and what is known of nodes' disks."""
+
+from __future__ import annotations
+
+import pytest
+
+from miroir.store import HoldRow, MappingChanged, NodeIdentity, Repair, Store
+from tests.unit.store.places import Place
+from tests.unit.store.samples import NODES, Clock, announce, begun, copies, found, written
+
+
+async def test_a_node_that_lost_its_disk_leaves_every_set_but_never_as_the_last(store: Store) -> None:
+    await found(store, "books")
+    await found(store, "films", nodes={"c"})
+    await found(store, "notes", nodes={"a", "b"})
+    changed = await store.drop_node_copies("c", lost_as="c#1")
+    assert changed == {"books": copies("ab"), "films": copies({"c#1"})}
+    assert await store.load_in_sync() == changed | {"notes": copies("ab")}
+    asked = [(repair.physical_uid, repair.shard, repair.node) for repair in await store.list_repairs()]
+    assert asked == [(uid, shard, "c") for uid in ("books", "films") for shard in range(4)]
+    assert await store.drop_node_copies("c", lost_as="c#2") == {}
+    assert await store.drop_node_copies("unknown", lost_as="x") == {}
+
+
+async def test_copies_that_differ_leave_but_not_all(store: Store) -> None:
+    await found(store)
+    assert await store.leave_in_sync("unknown", copies("a"), "differ") == {}
+    changed = await store.leave_in_sync("books", {0: frozenset("ax"), 1: NODES, 2: frozenset(), 9: NODES}, "differ")
+    assert changed == {0: frozenset("bc")}
+    assert (await store.load_in_sync())["books"] == {**copies(), 0: frozenset("bc")}
+    asked = {(repair.shard, repair.node, repair.reason) for repair in await store.list_repairs()}
+    assert asked == {(0, "a", "differ"), (1, None, "differ")}
+
+
+async def test_a_node_whose_name_is_part_of_another_is_not_mistaken(store: Store) -> None:
+    await found(store, nodes={"node-1", "node-10", 'no"de'})
+    assert await store.drop_node_copies("node-", lost_as="x") == {}
+    assert (await store.drop_node_copies('no"de', lost_as="x"))["books"][0] == {"node-1", "node-10"}
+
+
+async def test_a_copy_joins_under_its_own_hold_only(store: Store, clock: Clock) -> None:
+    await found(store)
+    await written(store, (0, 1), {"a", "b"})
+    with pytest.raises(MappingChanged):
+        await store.join_in_sync("books", 0, "c", "move")
+    await store.place_hold(HoldRow("move", "books", (0,), clock.now_ms + 1000))
+    for shard, operation, uid in ((1, "move", "books"), (0, "other", "books"), (0, "move", "films")):
+        with pytest.raises(MappingChanged):
+            await store.join_in_sync(uid, shard, "c", operation)
+    await store.queue_repairs("books", {0: None}, "verify")
+    assert await store.join_in_sync("books", 0, "c", "move") == NODES
+    assert (await store.load_in_sync())["books"] == {**copies(), 1: frozenset({"a", "b"})}
+    left = {(repair.shard, repair.node) for repair in await store.list_repairs()}
+    assert left == {(0, None), (1, "c")}
+    clock.now_us += 1_000_000
+    with pytest.raises(MappingChanged):
+        await store.join_in_sync("books", 0, "d", "move")
+
+
+async def test_a_copy_does_not_join_while_a_write_is_open(store: Store, clock: Clock) -> None:
+    await found(store, nodes={"a"})
+    intent = await begun(store, announce((0, 2)))
+    await store.place_hold(HoldRow("move", "books", (), clock.now_ms + 1000))
+    with pytest.raises(MappingChanged):
+        await store.join_in_sync("books", 2, "c", "move")
+    assert await store.join_in_sync("books", 1, "c", "move") == {"a", "c"}
+    with pytest.raises(MappingChanged):
+        await store.join_in_sync("books", 77, "c", "move")
+    await store.withdraw(intent.stamp, verify=False)
+    assert await store.join_in_sync("books", 2, "c", "move") == {"a", "c"}
+
+
+async def test_asking_twice_is_once_and_renews(store: Store, clock: Clock) -> None:
+    await store.queue_repairs("books", {0: "a", 1: None}, "first")
+    clock.now_us += 1000
+    await store.queue_repairs("books", {2: "b"}, "second")
+    first = await store.list_repairs()
+    assert first[:2] == [
+        Repair("books", 0, "a", "first", clock.now_ms - 1),
+        Repair("books", 1, None, "first", clock.now_ms - 1),
+    ]
+    # Within the same millisecond, and with the clock jumping back, the asking is still another.
+    clock.now_us -= 5_000_000
+    await store.queue_repairs("books", {0: "a"}, "again")
+    await store.finish_repair(first[0])
+    renewed = await store.list_repairs()
+    assert [(repair.shard, repair.reason) for repair in renewed] == [(1, "first"), (2, "second"), (0, "again")]
+    for repair in renewed:
+        await store.finish_repair(repair)
+    assert await store.list_repairs() == []
+    await store.queue_repairs("books", {}, "none")
+    assert await store.list_repairs() == []
+
+
+async def test_of_one_incarnation_the_highest_task_uid_wins(store: Store) -> None:
+    await store.save_identity(NodeIdentity("a", "i1", 10))
+    await store.save_identity(NodeIdentity("b", "i1", 3))
+    await store.save_identity(NodeIdentity("a", "i1", 4))
+    assert (await store.load_identities())["a"] == NodeIdentity("a", "i1", 10)
+    await store.save_identity(NodeIdentity("a", "i2", 4))
+    await store.save_identity(NodeIdentity("b", "i1", 5))
+    assert await store.load_identities() == {"a": NodeIdentity("a", "i2", 4), "b": NodeIdentity("b", "i1", 5)}
+
+
+async def test_the_cluster_id_is_made_once(place: Place, clock: Clock) -> None:
+    first, second = await place.open(clock), await place.open(clock)
+    assert len(await first.cluster_id()) == 32
+    assert await first.cluster_id() == await second.cluster_id()
+    for store in (first, second):
+        await store.aclose()
