@@ -68,10 +68,12 @@ class DocumentResource:
         try:
             return _written(await self._writer.add(uid, method, upload))
         except Unjudged as unjudged:
-            error = await self._verdicts.judge_task(_to_scratch(request, "/documents"))
-            if error is None:
+            verdict = await self._verdicts.judge_task(_to_scratch(request, "/documents"), uid)
+            if verdict is None:
                 raise _unreadable(unjudged) from None
-            return _written(await self._writer.fail(uid, "documentAdditionOrUpdate", error))
+            return _written(
+                await self._writer.fail(uid, "documentAdditionOrUpdate", verdict.error, received=verdict.received)
+            )
 
     async def delete_batch(self, request: Request) -> Response:
         """Delete by a list of ids; a task."""

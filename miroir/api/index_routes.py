@@ -8,7 +8,7 @@ from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import Query, json_object, refuse_body
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts
-from miroir.errors import node_error
+from miroir.errors import ApiError, node_error
 from miroir.indexes import Index, IndexService, Registry, check_uid, wish_of
 from miroir.indexes.settings import shown
 from miroir.tasks import enqueued_view
@@ -57,9 +57,8 @@ class IndexResource:
         name = str(uid)
         try:
             check_uid(name)
-        except Exception as failure:
-            message = f"Invalid value at `.uid`: {getattr(failure, 'message', failure)}"
-            raise node_error(400, "invalid_index_uid", message) from None
+        except ApiError as failure:
+            raise node_error(400, failure.code, f"Invalid value at `.uid`: {failure.message}") from None
         return json_response(202, enqueued_view(await self._indexes.create(name, primary_key)))
 
     async def get(self, request: Request) -> Response:

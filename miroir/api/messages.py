@@ -37,6 +37,8 @@ class Response:
     body: bytes = b""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     content_type: bytes = JSON
+    context: dict[str, Any] = field(default_factory=dict)
+    """What the request's log line says beyond the usual: `index`, `node_count`, `degraded`."""
 
 
 def json_response(status: int, content: Any, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:

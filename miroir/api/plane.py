@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -47,6 +47,7 @@ class DataPlane:
         template = _UNKNOWN
         self._metrics.request_started()
         status = 499  # the client is gone
+        context: dict[str, Any] = {}
         try:
             found = self._router.find(scope["method"], scope["path"])
             if isinstance(found, int):
@@ -61,12 +62,12 @@ class DataPlane:
                     scope["method"], scope["path"], scope["query_string"], headers, body, params, request_id
                 )
                 response = await self._answer(route, request)
-            status = response.status
+            status, context = response.status, response.context
             await _send(send, response, request_id)
         finally:
             seconds = perf_counter() - started
             self._metrics.request_finished(scope["method"], template, status, seconds)
-            log_request(request_id, scope["method"], template, status, seconds * 1000.0)
+            log_request(request_id, scope["method"], template, status, seconds * 1000.0, **context)
 
     async def _answer(self, route: Route, request: Request) -> Response:
         try:
@@ -83,7 +84,7 @@ class DataPlane:
             return error_response(
                 miroir_error("miroir_timeout", f"No answer within {seconds} s. Try again, or ask for less at once.")
             )
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the operator a log line
             _log.exception("request failed", request_id=request.request_id, path_template=route.template)
             return error_response(
                 node_error(

@@ -1,12 +1,13 @@
 """Reading what a client sent: JSON bodies and query parameters, refused in a node's words.
 
-A body that we cannot read is shown to a node, aimed at an index that does not exist, and the node's refusal is passed on:
-its texts are its own business.
+A body that we cannot read is shown to a node, aimed at an index that does not exist, and the node's refusal is passed
+on: its texts are its own business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
@@ -30,14 +31,13 @@ async def refuse_body(verdicts: Verdicts, request: Request, template: str) -> No
 async def json_object(verdicts: Verdicts, request: Request, template: str) -> dict[str, Any]:
     """The body as a JSON object, or a node's refusal of it. Numbers beyond 64 bits are floats here."""
     content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    value: Any = None
     if content_type == b"application/json":
-        try:
+        with suppress(orjson.JSONDecodeError):
             value = orjson.loads(request.body)
-        except orjson.JSONDecodeError:
-            value = None
-        if isinstance(value, dict):
-            return value
-    await refuse_body(verdicts, request, template)
+    if not isinstance(value, dict):
+        await refuse_body(verdicts, request, template)
+    return value
 
 
 class Query:

@@ -31,4 +31,8 @@ class SearchResource:
             check_uid(uid)
         body = await json_object(self._verdicts, request, "/indexes/{index}/search")
         found = await self._searches.search(index or self._registry.get(uid), body)
-        return Response(200, found.body, degraded_shards(found.unavailable))
+        headers = degraded_shards(found.unavailable)
+        context = {"index": uid, "node_count": found.nodes_asked}
+        if headers:
+            context["degraded"] = headers[0][1].decode()
+        return Response(200, found.body, headers, context=context)

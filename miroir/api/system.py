@@ -10,12 +10,12 @@ import trio
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import no_node
 from miroir.api.routing import Router
+from miroir.api.statistics import IndexStatistics, index_statistics
 from miroir.cluster import Cluster
 from miroir.http import ExchangeError
 from miroir.indexes import Registry
 from miroir.nodes import NodeAnswerError
 from miroir.search import DocumentReader
-from miroir.api.statistics import IndexStatistics, index_statistics
 
 _VERSION_KEPT_S = 60.0
 

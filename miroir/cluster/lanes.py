@@ -1,8 +1,8 @@
 """Lanes: writes to one index of one node go there one after the other, in one order for all its copies.
 
 Two writes of one key that overlap must reach every copy in the same order, or the copies differ for good (four writers
-of one key without lanes: 108 of 150 keys differed between two replicas; with lanes none). So a write takes its places in
-all its lanes at once, with no checkpoint between, and each place waits for the one before it.
+of one key without lanes: 108 of 150 keys differed between two replicas; with lanes none). So a write takes its places
+in all its lanes at once, with no checkpoint between, and each place waits for the one before it.
 """
 
 from __future__ import annotations

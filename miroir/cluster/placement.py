@@ -47,7 +47,7 @@ class Placement:
 
 
 def place(topology: Topology, shards: int) -> Placement:
-    """Put every shard on the `replication_factor` nodes of each group that score highest. Groups do not know each other."""
+    """Put every shard on the `replication_factor` nodes of each group that score highest, group by group."""
     by_group = {}
     for group in topology.groups:
         members = topology.members(group.id)

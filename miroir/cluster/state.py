@@ -15,7 +15,7 @@ from miroir.cluster.health import Health, Thresholds, answered, condemned, misse
 from miroir.cluster.latency import LatencyMeter
 from miroir.cluster.placement import Placement, place
 from miroir.cluster.topology import Topology
-from miroir.nodes import NodeClient
+from miroir.nodes import NodeClient, Observer
 from miroir.store import ShardCopies
 from miroir.telemetry import get_logger
 
@@ -30,7 +30,7 @@ class Cluster:
     def __init__(
         self,
         topology: Topology,
-        connect: Callable[[str, str], NodeClient],
+        connect: Callable[[str, str, Observer], NodeClient],
         *,
         thresholds: Thresholds,
         latency_half_life_ms: float,
@@ -58,7 +58,7 @@ class Cluster:
         self._placements.clear()
         for node in topology.nodes:
             if node.id not in self.clients:
-                self.clients[node.id] = self._connect(node.id, node.address)
+                self.clients[node.id] = self._connect(node.id, node.address, self.observe)
                 self.health[node.id] = Health()
                 self.latency[node.id] = LatencyMeter(self._half_life_ms)
                 self._suspects[node.id] = trio.Event()

@@ -6,6 +6,7 @@ accept and then fail, goes to a node as the client sent it, and what the node sa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 import msgspec
@@ -35,6 +36,14 @@ class _Enqueued(msgspec.Struct, rename="camel"):
     task_uid: int
 
 
+@dataclass(frozen=True, slots=True)
+class TaskVerdict:
+    """The error of the task a node fails, and how many documents it had received."""
+
+    error: ErrorBody
+    received: int
+
+
 class Verdicts:
     """Asks usable nodes, one after the other until one answers."""
 
@@ -49,10 +58,10 @@ class Verdicts:
             _log.warning("a node took what was to be refused", node_id=answered[0], operation=call.target)
         raise node_error(400, "bad_request", "The request's body is not what this route takes.")
 
-    async def judge_task(self, call: NodeCall) -> ErrorBody | None:
-        """Raise a node's refusal, or return the error of the task that the node fails; None if it does not fail.
+    async def judge_task(self, call: NodeCall, uid: str) -> TaskVerdict | None:
+        """Raise a node's refusal, or return how the task fails on the node; None if it does not fail.
 
-        The scratch index is deleted again.
+        `uid` is the index that texts shall name. The scratch index is deleted again.
         """
         answered = await self._ask(call)
         if answered is None:
@@ -69,12 +78,13 @@ class Verdicts:
             return None
         if task.error is None:
             return None
-        return {
-            "message": task.error.message,
+        error: ErrorBody = {
+            "message": task.error.message.replace(SCRATCH_INDEX, uid),
             "code": task.error.code,
             "type": task.error.type,
             "link": task.error.link,
         }
+        return TaskVerdict(error, int((task.details or {}).get("receivedDocuments") or 0))
 
     async def _ask(self, call: NodeCall) -> tuple[str, Response] | None:
         for node in sorted(self._cluster.usable_nodes()):
@@ -82,7 +92,7 @@ class Verdicts:
                 response = await self._cluster.clients[node].call(call, idempotent=False)
             except ExchangeError:
                 continue
-            if response.status < 500:
+            if response.status <= 500:  # a node says 500 to some payloads, and means it
                 return node, response
         return None
 

@@ -240,7 +240,9 @@ class Writer:
             raise _no_quorum(operation.shards)
         while True:
             try:
-                return await self._store.commit(self._commit(operation, intent, placement, sending))
+                # Shielded: a commit that is cancelled while it runs may stand, and nobody would follow its task.
+                with trio.CancelScope(shield=True):
+                    return await self._store.commit(self._commit(operation, intent, placement, sending))
             except NoQuorum as failure:
                 raise _no_quorum(failure.shards) from None
             except IntentGone:

@@ -1,7 +1,7 @@
 """The supervisor: background work that must not stop because it failed once.
 
-A worker that crashes is logged, counted and started again, after a pause that doubles with each crash in a row. One that
-ran for a while before it crashed starts with the short pause again.
+A worker that crashes is logged, counted and started again, after a pause that doubles with each crash in a row. One
+that ran for a while before it crashed starts with the short pause again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Supervisor:
             started = trio.current_time()
             try:
                 await worker()
-            except Exception:  # a worker's failure, or an ExceptionGroup of failures; never Cancelled
+            except Exception:  # noqa: BLE001 - a worker's failure or a group of them; never Cancelled
                 _log.exception("worker crashed", worker=name, restart_in_s=pause)
             else:
                 return

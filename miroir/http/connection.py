@@ -68,6 +68,7 @@ class Connection:
         "limits",
         "phase",
         "read_deadline",
+        "waiting_since",
         "watching",
         "wire",
         "write_deadline",
@@ -94,7 +95,9 @@ class Connection:
         self._woken: trio.Event | None = None
         self.limits = limits
         self.phase = Phase.NEW
-        self.read_deadline = trio.current_time() + limits.head_timeout_s
+        self.waiting_since = trio.current_time()
+        """When the last request ended, or the connection was accepted."""
+        self.read_deadline = self.waiting_since + limits.head_timeout_s
         self.write_deadline = _NEVER
         self.expired = False
         self.draining = False
@@ -145,7 +148,8 @@ class Connection:
             if self.phase is _BUSY:
                 self.phase = _IDLE
                 self.expired = False
-                self.read_deadline = trio.current_time() + limits.idle_timeout_s
+                self.waiting_since = trio.current_time()
+                self.read_deadline = self.waiting_since + limits.idle_timeout_s
             while event is NEED_DATA:
                 if parser.buffered and self.phase is not Phase.HEAD:
                     if self.phase is _IDLE:

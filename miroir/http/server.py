@@ -90,7 +90,8 @@ class _Server:
     async def accept_from(self, listener: Listener, nursery: trio.Nursery, accepting: trio.CancelScope) -> None:
         with accepting:
             while True:
-                await self._wait_for_room()
+                while len(self.connections) > self._limits.max_connections:
+                    await self._wait_for_one_less()
                 try:
                     stream = await listener.accept()
                 except OSError as exc:
@@ -102,6 +103,8 @@ class _Server:
                 except trio.ClosedResourceError:
                     return
                 else:
+                    if len(self.connections) >= self._limits.max_connections:
+                        self._make_room()
                     self._start(stream, nursery)
 
     def _start(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream], nursery: trio.Nursery) -> None:
@@ -142,11 +145,6 @@ class _Server:
             self.connections.discard(connection)
             self._one_less.set()
 
-    async def _wait_for_room(self) -> None:
-        while len(self.connections) >= self._limits.max_connections:
-            self._make_room()
-            await self._wait_for_one_less()
-
     async def _wait_for_one_less(self) -> None:
         if self._one_less.is_set():
             self._one_less = trio.Event()
@@ -156,7 +154,7 @@ class _Server:
         """End the connections that have waited longest for a request; none that runs one."""
         waiting = (connection for connection in self.connections if connection.phase is not Phase.BUSY)
         count = max(1, len(self.connections) // _EVICT_SHARE)
-        for connection in heapq.nsmallest(count, waiting, key=lambda each: each.read_deadline):
+        for connection in heapq.nsmallest(count, waiting, key=lambda each: each.waiting_since):
             connection.expire()
 
     async def sweep(self) -> None:

@@ -18,9 +18,9 @@ import trio
 
 from miroir.cluster import Cluster, NodeRefusal, Operation, Writer
 from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
+from miroir.indexes.defaults import SETTINGS
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
 from miroir.indexes.settings import (
-    DEFAULTS,
     apply_change,
     check_reserved,
     clean_error_of,
@@ -178,7 +178,7 @@ class IndexService:
     # -- delete ------------------------------------------------------------------------------------------------------
 
     async def delete(self, uid: str) -> TaskRow:
-        """`DELETE /indexes/{uid}`: the name is free at once; the nodes drop theirs, and the task ends, in their time."""
+        """`DELETE /indexes/{uid}`: the name is free at once; the task ends when the nodes have dropped theirs."""
         async with self._changing[uid]:
             index = self._registry.find(uid)
             details: dict[str, Any] = {"deletedDocuments": 0}
@@ -210,15 +210,16 @@ class IndexService:
         The row is changed before the nodes are asked, so a crash between leaves a wish that verification carries out; a
         refusal changes it back.
         """
-        check_reserved(change)
+        check_reserved(change, anti_entropy=self._anti_entropy)
         await self.ensure(uid, None)
         return await self._change(uid, change)
 
     async def reset_settings(self, uid: str) -> TaskRow:
         """`DELETE /indexes/{uid}/settings`: every setting back to its default. Creates no index."""
+        nothing = dict.fromkeys(SETTINGS)
         if self._registry.find(uid) is None:
-            return await self._fail("settingsUpdate", uid, dict.fromkeys(DEFAULTS), index_not_found(uid).body())
-        return await self._change(uid, dict.fromkeys(DEFAULTS))
+            return await self._fail("settingsUpdate", uid, nothing, index_not_found(uid).body())
+        return await self._change(uid, nothing)
 
     async def _change(self, uid: str, change: Mapping[str, Any]) -> TaskRow:
         async with self._changing[uid]:
@@ -230,9 +231,10 @@ class IndexService:
             try:
                 return (await self._writer.write(self._settings_operation(after, before, task))).task
             except (NodeRefusal, ApiError) as failure:
-                restored = await self._save(after, settings=before.settings)
+                refused = self._registry.get(uid)
+                await self._save(after, settings=before.settings)
                 if isinstance(failure, NodeRefusal):
-                    raise refusal_of(self._registry.put(restored), failure.status, failure.body) from None
+                    raise refusal_of(refused, failure.status, failure.body) from None
                 raise
 
     async def set_primary_key(self, uid: str, primary_key: str) -> Index:

@@ -137,13 +137,17 @@ def _glance(payload: Payload, name: str) -> Callable[[bytes, dict[str, Any]], st
     # Letters and most signs have no escape but the long one; an odd name may be spelled in more ways.
     escape = b"\\u" if name.isprintable() and not _ODD.intersection(name) else b"\\"
 
+    if not name:
+        return lambda _document, _value: None  # a node finds nothing under the empty name
+
     def look(document: bytes, value: dict[str, Any]) -> str | None:
         if ends and (escape in document or any(document.count(end) > 1 for end in ends)):
             return None
-        matches = list(matching_values(value, name))
-        if len(matches) != 1:
-            return None
-        found = matches[0]
+        if rest:
+            matches = list(matching_values(value, name))
+            found = matches[0] if len(matches) == 1 else None
+        else:
+            found = value.get(name)
         if type(found) is str and is_document_id(found):
             return found
         if type(found) is int and found != 0:

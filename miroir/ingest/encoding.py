@@ -7,7 +7,6 @@ formats, so decoding it takes nothing away from what a node accepts.
 
 from __future__ import annotations
 
-import io
 import zlib
 from decimal import Decimal
 from typing import Final
@@ -19,6 +18,7 @@ from miroir.errors import ApiError, node_error
 
 _GZIP_WINDOW: Final = 31
 _ZLIB_WINDOW: Final = 15
+_ZSTD_STEP: Final = 1024
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
@@ -94,13 +94,23 @@ def _unbrotli(body: bytes, max_bytes: int) -> bytes:
 
 
 def _unzstd(body: bytes, max_bytes: int) -> bytes:
-    reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body), read_across_frames=True)
+    """All frames, each to its end. A step of input is small, because no step of output can be bounded."""
     parts: list[bytes] = []
-    left = max_bytes + 1
+    length = 0
+    frame = zstandard.ZstdDecompressor().decompressobj()
     try:
-        while left and (part := reader.read(left)):
-            parts.append(part)
-            left -= len(part)
+        for start in range(0, len(body), _ZSTD_STEP):
+            rest = body[start : start + _ZSTD_STEP]
+            while rest and length <= max_bytes:
+                if frame.eof:
+                    frame = zstandard.ZstdDecompressor().decompressobj()
+                parts.append(frame.decompress(rest))
+                length += len(parts[-1])
+                rest = frame.unused_data
+            if length > max_bytes:
+                return b"".join(parts)
     except zstandard.ZstdError:
         raise _incomplete() from None
+    if not frame.eof:
+        raise _incomplete()
     return b"".join(parts)

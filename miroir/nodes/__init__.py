@@ -1,7 +1,7 @@
 """Nodes: typed calls to one Meilisearch node."""
 
 from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unknown, Unsent
-from miroir.nodes.client import NodeCall, NodeClient
+from miroir.nodes.client import NodeCall, NodeClient, NodeTaskView, Observer
 from miroir.nodes.identity import META_INDEX, Identity
 
 __all__ = [
@@ -11,6 +11,8 @@ __all__ = [
     "NodeAnswerError",
     "NodeCall",
     "NodeClient",
+    "NodeTaskView",
+    "Observer",
     "Outcome",
     "Refused",
     "Unknown",

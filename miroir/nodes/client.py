@@ -75,7 +75,7 @@ Observer = Callable[[str, str, float, str | None], None]
 
 
 class NodeClient:
-    """One node's API as far as Miroir uses it. `seconds` of a call run from asking for a connection to the last byte."""
+    """One node's API as far as Miroir uses it. A call's `seconds` run from asking for a connection to the last byte."""
 
     def __init__(self, node_id: str, pool: Pool, observe: Observer) -> None:
         self.id = node_id

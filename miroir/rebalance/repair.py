@@ -264,16 +264,17 @@ class Repairer:
             raise RepairFailed(f"the shards did not come to rest within {hold_ms} ms")
 
     async def _quiesce(self, index: Index, shards: tuple[int, ...], nodes: Sequence[str]) -> None:
-        """Wait until no write is under way: no open intent on these shards, nothing of the index in the nodes' queues."""
+        """Wait until no write is under way: no intent open on these shards, nothing of the index in a queue."""
+
+        async def is_busy() -> bool:
+            intents = [each for each in await self._store.open_intents() if each.physical_uid == index.physical_uid]
+            if any(not wanted.isdisjoint(intent.shards) for intent in intents):
+                return True
+            return any([bool(await self._cluster.clients[node].unfinished(index.physical_uid)) for node in nodes])
+
         wanted = set(shards)
-        while any(
-            intent.physical_uid == index.physical_uid and wanted.intersection(intent.shards)
-            for intent in await self._store.open_intents()
-        ):
+        while await is_busy():  # noqa: ASYNC110 - what is waited for happens on nodes and in other processes
             await trio.sleep(_POLL_S)
-        for node in nodes:
-            while await self._cluster.clients[node].unfinished(index.physical_uid):
-                await trio.sleep(_POLL_S)
 
     # -- tombstones --------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from miroir.stamps import SEQ_FIELD, shard_filter, strip
 
 _BY_INSERTION: Final = [f"{SEQ_FIELD}:asc"]
 _OVER_FETCH_AT_MOST: Final = 500
-"""Windows that end before this place are fetched whole from every node; deeper ones are located by their stamps first."""
+"""Windows that end before this are fetched whole from every node; deeper ones are located by their stamps first."""
 
 
 class _Page(msgspec.Struct):

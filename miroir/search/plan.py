@@ -1,7 +1,7 @@
 """The plan of a read: which node is asked for which shards, and why. A value, made without any I/O.
 
-Each node is asked only for the shards it answers for, so nothing is counted twice whatever the replication factor, and a
-copy that is not trusted is never seen.
+Each node is asked only for the shards it answers for, so nothing is counted twice whatever the replication factor, and
+a copy that is not trusted is never seen.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def make_plan(
 def cover(candidates: Mapping[int, Sequence[str]], cost: Callable[[str], float]) -> tuple[Target, ...]:
     """Few nodes that together answer for every shard: greedily the one that covers most, the cheaper of equals.
 
-    The greedy set cover; at most ln(n) + 1 times as many nodes as the best one (Chvátal 1979). Ties beyond cost go to the
-    smaller id, so the same inputs give the same plan.
+    The greedy set cover; at most ln(n) + 1 times as many nodes as the best one (Chvátal 1979). Ties beyond cost go to
+    the smaller id, so the same inputs give the same plan.
     """
     open_shards = dict(candidates)
     taken: dict[str, tuple[int, ...]] = {}

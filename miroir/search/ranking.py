@@ -156,7 +156,7 @@ class _Levels:
 
 
 def _score_key(level: _Levels, *, exact_ties: bool) -> KeyOf:
-    """Score, then insertion stamp: the hot path. Many hits share a score, so its text is looked up before it is read."""
+    """Score, then insertion stamp: the hot path. Many hits share a score, so its text is looked up first."""
     negated: dict[bytes, float] = {}
 
     def score_key(hit: bytes) -> Key:

@@ -1,9 +1,9 @@
 """Scatter: ask several nodes at once, each for its shards, and have every shard answered if any copy can.
 
 The good case is one task under one cancel scope: the requests go out one after the other, and the answers are read in
-plan order, for a nursery costs more than what it would save. Only when a node fails or patience ends does it become more:
-what has already arrived is taken first, so that nobody's answer is lost behind a slow one, and the shards that are still
-open are planned again over other copies, until none is open or no copy is left.
+plan order, for a nursery costs more than what it would save. Only when a node fails or patience ends does it become
+more: what has already arrived is taken first, so that nobody's answer is lost behind a slow one, and the shards that
+are still open are planned again over other copies, until none is open or no copy is left.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The two doors. The master key opens the data plane, an admin key the control plane, and neither opens the other.
 
-Keys are compared in constant time, as digests, so that neither their content nor their length shows in the time it takes.
+Keys are compared in constant time, as digests: neither their content nor their length shows in the time it takes.
 """
 
 from __future__ import annotations

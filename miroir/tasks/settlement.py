@@ -1,7 +1,7 @@
 """Settlement: what became of a write, judged shard by shard from what its node tasks say.
 
-Nodes batch neighbouring tasks, and one bad document can fail an innocent task on one node and not on another. So a task
-has failed only where no owner applied it; where one owner did and another did not, it is the other's copy that is wrong.
+Nodes batch neighbouring tasks, and one bad document can fail an innocent task on one node and not on another. So a
+task has failed only where no owner applied it; where one owner did and another did not, the other's copy is wrong.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The tracker: follows every open task on the nodes until it can be settled.
 
-Each node is polled by one loop of its own, for all its open tasks in one request, oldest first: every 25 ms while things
-happen, then ever more rarely up to once a second. What a node said of a task is kept here only as long as the task is
-open; after a restart the nodes are asked again.
+Each node is polled by one loop of its own, for all its open tasks in one request, oldest first: every 25 ms while
+things happen, then ever more rarely up to once a second. What a node said of a task is kept here only as long as the
+task is open; after a restart the nodes are asked again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import trio
 from miroir.cluster import Cluster
 from miroir.errors import ErrorBody
 from miroir.http import ExchangeError
-from miroir.nodes import NodeAnswerError
-from miroir.nodes.client import NodeTaskView
+from miroir.nodes import NodeAnswerError, NodeTaskView
 from miroir.store import NodeTask, NodeTaskStatus, Settle, Store, TaskRow
 from miroir.tasks.clock import nanoseconds_of, now_text
 from miroir.tasks.details import settled

@@ -32,7 +32,7 @@ _LEVELS: Final = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, l
 _REQUEST_TARGET: Final = "miroir.requests"
 
 
-def configure_logging(level: Level, format: Format, *, pod_id: str) -> None:  # noqa: A002 - the knob's name
+def configure_logging(level: Level, format: Format, *, pod_id: str) -> None:
     """Set up every log line of the process, `logging`'s included. May be called again to change the level.
 
     `auto` means pretty where standard output is a terminal.

@@ -330,7 +330,9 @@ def test_facet_orders_above_three_thousand_candidates(single_node: RealNode) -> 
     """Numbers come by text up to 3,000 candidates and by value above, though every node alone has fewer."""
     api = single_node.api
     settings = {**BASE_SETTINGS, "filterableAttributes": ["n", "w"], "sortableAttributes": []}
-    documents = [{"id": number, "n": number % 15, "w": f"w{number % 4}"} for number in range(4200)]
+    documents: list[dict[str, Any]] = [
+        {"id": number, "n": number % 15, "w": f"w{number % 4}"} for number in range(4200)
+    ]
     parts = [f"merge-many-{node}" for node in range(NODES)]
     tasks = []
     for name, held, wanted in [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from miroir.ingest.primary_key import TaskFailure
 from miroir.ingest.stamping import node_payload, read_batch, stamp_batch
 from miroir.stamps import strip
 from tests.nodes import ClusterPool, RealNode
+
+# The first test that wants the comparisons waits for some hundred tasks of the node.
+pytestmark = pytest.mark.timeout(300)
 
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
@@ -62,12 +65,14 @@ class Case:
 def json_cases() -> Iterator[Case]:
     shapes: list[bytes] = [
         b"", b" ", b"[]", b"{}", b"[{}]", b'{"id":1}', b'\xef\xbb\xbf[{"id":1}]', b'[{"id":1}] x',
-        b'[{"id":"\xc3\xa9"}] x', b'[{"id":1,"t":"\xe2\x82\xac\xf0\x9f\x98\x80"}] x', b'[{"id":1}] \xff', b'[{"id":1}]\xff]',
+        b'[{"id":"\xc3\xa9"}] x', b'[{"id":1,"t":"\xe2\x82\xac\xf0\x9f\x98\x80"}] x', b'[{"id":1}] \xff',
+        b'[{"id":1}]\xff]',
         b'[{"id":1}]{"id":2}', b'[{"id":1}] [] \xff', b'[{"id":1},]', b'[{"id":1,}]', b"[1]", b"1", b'"a"', b"null",
         b"[null]", b'[[{"id":1}]]', b"true", b"nope", b'[{"id":1}', b'[{"id":NaN}]', b'[{"id":1,"x":Infinity}]',
         b'[{"id":1,"x":1e400}]', b'{"id":1,"x":1e400}', b'[{"id":1,"x":1e-400}]', b'[{"id":1,"x":"\\ud800"}]',
         b'[{"id":1,"x":"\\udc00"}]', b'{"id":1,"x":"\\ud800"}', b'[{"id":1,"\\ud800":1}]', b'[{"id":1,"x":"\xff"}]',
-        b'[{"id":1,"x":"\xed\xa0\x80"}]', b'[{"id":1,"x":"\x01"}]', b'[{"id":1,"x":"\x7f\\u0000"}]', b'[{"id":1,"x":01}]',
+        b'[{"id":1,"x":"\xed\xa0\x80"}]', b'[{"id":1,"x":"\x01"}]', b'[{"id":1,"x":"\x7f\\u0000"}]',
+        b'[{"id":1,"x":01}]',
         b'[{"id":1,"x":-0}]', b'[{"id":1,"x":123456789012345678901234567890}]', b'[{"id":1,"x":[1.0,1e2,1E+2,0.10]}]',
         b'[{"id":1,"x":.5}]', b'[{"id":1,"x":5.}]', b'[{"id":1,"x":"\\x"}]', b'[{"id":1,"id":2}]',
         b'[{"id":2,"\\u0069d":1}]', b'[{"id":1,"x":1,"x":2}]', b'\t\r\n [ {"id" : 1 } ] \n', b'\n{ "id" : 1 } \n',
@@ -88,10 +93,13 @@ def json_cases() -> Iterator[Case]:
     yield Case(b'[{"id":1,"x":"%b"}]' % (b"[{" * 200))
     values = [
         "-0", "0", "7.0", "1e2", "18446744073709551615", "18446744073709551616", "-9223372036854775808",
-        "-9223372036854775809", "true", "false", "null", "[]", "[1]", "{}", '{"a":1,"a":2}', '""', '" a"', '"a b"', '"é"',
+        "-9223372036854775809", "true", "false", "null", "[]", "[1]", "{}", '{"a":1,"a":2}', '""', '" a"', '"a b"',
+        '"é"',
         '"a.b"', '"a\\u0062"', '"\\u002d"', f'"{"a" * 511}"', f'"{"a" * 512}"', '"7"', '"-0"', '"007"', "-5", "1.5",
-        "-0.0", "0.0", '"a\\nb"', '"a`b"', '"a\\"b"', '"a\\\\b"', '{"b":1.5,"a":[1,"x",null,-0]}', "1e5", "0.00001", "1e-6",
-        "123456789012345678901234567890", "12345678901234567890.5", "1e-7", "1e16", "1e15", "[1.0,2e3,1e22]", '"\\u0000"',
+        "-0.0", "0.0", '"a\\nb"', '"a`b"', '"a\\"b"', '"a\\\\b"', '{"b":1.5,"a":[1,"x",null,-0]}', "1e5", "0.00001",
+        "1e-6",
+        "123456789012345678901234567890", "12345678901234567890.5", "1e-7", "1e16", "1e15", "[1.0,2e3,1e22]",
+        '"\\u0000"',
         '"\\/"', '"\\u007f\\b\\t\\f"', '"\\ud83d\\ude00"', "1" + "0" * 30, "-1e-400", '{"e+5":1e+30}',
     ]  # fmt: skip
     yield from (Case(f'[{{"id":{value},"t":1}}]'.encode(), primary_key="id") for value in values)
@@ -100,8 +108,10 @@ def json_cases() -> Iterator[Case]:
 def key_cases() -> Iterator[Case]:
     inferred = [
         '[{"ID":1}]', '[{"x":1}]', '[{"a_id":1,"b_id":2}]', '[{"id":1,"b_id":2}]', '[{"paid":1}]', '[{"x":{"id":1}}]',
-        '[{"x.id":1}]', '[{"\\u0069d":1}]', '[{"x":1},{"id":2}]', '[{"İd":1}]', '[{"ıd":1,"id ":2}]', '[{"identifier":1}]',
-        '[{"id":null}]', '[{"iD":1,"Id":3}]', '[{"a_id":1,"b_id":2,"c_id":3,"ID":4}]', '[{"zid":1,"aid":2}]', '[{"İD":1}]',
+        '[{"x.id":1}]', '[{"\\u0069d":1}]', '[{"x":1},{"id":2}]', '[{"İd":1}]', '[{"ıd":1,"id ":2}]',
+        '[{"identifier":1}]',
+        '[{"id":null}]', '[{"iD":1,"Id":3}]', '[{"a_id":1,"b_id":2,"c_id":3,"ID":4}]', '[{"zid":1,"aid":2}]',
+        '[{"İD":1}]',
         '[{"a\\"id":1,"b`id":2}]', '[{"_vectors":{},"uid":4}]', '[{"id":1},{}]', '[{"éid":1}]',
     ]  # fmt: skip
     yield from (Case(body.encode()) for body in inferred)
@@ -110,12 +120,17 @@ def key_cases() -> Iterator[Case]:
         ("a.b", '[{"a":[{"b":1}]}]'), ("a.b", '[{"a":1}]'), ("a.b", '[{"x":1}]'), ("a.b.c", '[{"a.b":{"c":3}}]'),
         ("a.b.c", '[{"a":{"b.c":3}}]'), ("a.b.c", '[{"a":{"b":{"c":3},"b.c":4}}]'),
         ("a.b.c", '[{"a":{"b":{"c":3}},"a.b":{"c":3}}]'), ("a.b", '[{"a":{"b":null}}]'), ("a.b", '[{"a":null}]'),
-        ("a.b", '[{"a":{"b":1},"a":{"b":2}}]'), ("a.b", '[{"a":{"b":1},"a":{"c":2}}]'), ("a.b", '[{"a":{"b":1,"b":2}}]'),
-        ("a.b", '{"a":{"b":1,"b":2},"x":-0,"y":1e5}'), ("a.b", '{"a":{"b":1},"a":{"b":2}}'), ("a.b", '[{"a.b":1,"a.b":2}]'),
-        ("a.b", '[{"a":{"b":1},"a.b":null}]'), ("a.b", '[{"a.b":null,"a":{"b":1}}]'), ("a.b", '[{"a":{"b":1,"b":null}}]'),
+        ("a.b", '[{"a":{"b":1},"a":{"b":2}}]'), ("a.b", '[{"a":{"b":1},"a":{"c":2}}]'), ("a.b",
+        '[{"a":{"b":1,"b":2}}]'),
+        ("a.b", '{"a":{"b":1,"b":2},"x":-0,"y":1e5}'), ("a.b", '{"a":{"b":1},"a":{"b":2}}'), ("a.b",
+        '[{"a.b":1,"a.b":2}]'),
+        ("a.b", '[{"a":{"b":1},"a.b":null}]'), ("a.b", '[{"a.b":null,"a":{"b":1}}]'), ("a.b",
+        '[{"a":{"b":1,"b":null}}]'),
         (".x", '[{".x":1}]'), (".x", '[{"":{"x":1}}]'), ("a..b", '[{"a":{"":{"b":1}}}]'), ("a..b", '[{"a":{".b":1}}]'),
-        ("a..b", '[{"a.":{"b":1}}]'), ("a.", '[{"a":{"":1}}]'), ("a.", '[{"a.":1}]'), (".", '[{".":1}]'), ("", '[{"":1}]'),
-        ("", '[{"id":1}]'), ("a b", '[{"a b":1}]'), ("é", '[{"é":1}]'), ('a"b', '[{"a\\"b":1}]'), ("a.b", '[{"a":{"b":[1]}}]'),
+        ("a..b", '[{"a.":{"b":1}}]'), ("a.", '[{"a":{"":1}}]'), ("a.", '[{"a.":1}]'), (".", '[{".":1}]'), ("",
+        '[{"":1}]'),
+        ("", '[{"id":1}]'), ("a b", '[{"a b":1}]'), ("é", '[{"é":1}]'), ('a"b', '[{"a\\"b":1}]'), ("a.b",
+        '[{"a":{"b":[1]}}]'),
         ("a.b", '[{"a":{"b":{"c":1}}}]'), ("id ", '[{"id":1}]'), ("x", "[]"), ("x", '[{"id":1}]'),
         ("x", '[{"id" : 1.50, "b":-0 , "a":1e5, "c":[1, 2],"a":12345678901234567890123}]'),
         ("a.b", '[{"a":{"b":"x"}},{"a":{"b":7}},{"a.b":"7"}]'),
@@ -130,7 +145,8 @@ def ndjson_cases() -> Iterator[Case]:
         b'{"id":1},{"id":2}', b'{"id":1}\nx', b'{"id":1,"id":2}', b'{"id":1,"\\u0069d":2}', b'{"id":1,"x":1,"x":2}',
         b'{"id":1,"x":"\\ud800"}', b'{"id":1,"x":1e400}', b'\xef\xbb\xbf{"id":1}', b'{"id":1}\n{"id":', b'{"id":1}1 ',
         b'1{"id":1}', b'{"id":1}\x00', b'{"id":1}\n{}', b"{}", b'{"id":1,"x":"\xff"}', b'{"id":1}\x1e{"id":2}',
-        b'{"x":1,"x":2}', b'{"a_id":1,"a_id":2}', b'{"id":"a b","id":2}', b'{"id":1}\x0b{"id":2}', b'{"id":1}\n{"id":NaN} {}',
+        b'{"x":1,"x":2}', b'{"a_id":1,"a_id":2}', b'{"id":"a b","id":2}', b'{"id":1}\x0b{"id":2}',
+        b'{"id":1}\n{"id":NaN} {}',
         b'{"id":1,"x":"\\"id\\""}', b'{"id":0}\n{"id":-0}', b'{"id":1,"x":{"id":2}}',
     ]  # fmt: skip
     yield from (Case(body, NDJSON) for body in bodies)
@@ -147,11 +163,14 @@ def csv_cases() -> Iterator[Case]:
         b"id,x\n1,2,3", b'id,x\n"1","a""b"\n', b'id,x\n1,"a\nb"\n', b"id,x\r\n1,b\r\n\r\n2,c", b"id,x\n1,\xff",
         b"\xef\xbb\xbfid,x\n1,2", b"id,x\n1,a b \n", b"id,x\n 1,a", b'id,x\n1,"abc', b'id,x\n1,a"b"c', b'id,x\n1,"a"b',
         b"id,n:number\n1,9223372036854775808", b"id,n:number\n1,+5", b"id,n:number\n1,.5\n2,5.", b"id,n:number\n1,1_0",
-        b"id,n:number\n1,-0\n2,-0.0\n3,1e400", b"id,\n1,2", b"id,:number\n1,2", b",\n1,2", b"id,x\n1,null", b"id,x\r1,2\r3,4",
+        b"id,n:number\n1,-0\n2,-0.0\n3,1e400", b"id,\n1,2", b"id,:number\n1,2", b",\n1,2", b"id,x\n1,null",
+        b"id,x\r1,2\r3,4",
         b"id,x\n,2", b'id,x\n1,\\"a', b"id,x\n1,a\\,b", b"x,y\n1,2", b"id,id\n1,2", b" id,x\n1,2", b"id,n: number\n1,2",
         b"id,n:Number\n1,2", b"id,x\n1,2\n\n\n", b"id\n\n1\n", b'id\n""\n', b"id,x\n1,\xc2\xa0\n",
-        b"id,n:number\n1,\xc2\xa05\xc2\xa0\n", b"id,n:number\n1,0x10\n", b"id,n:number\n1,\xd9\xa1\n", b"id,n:number\n1,\x1c5",
-        b"id,n:number\n1,nan\n2,+inf\n3,-Infinity\n4,iNf", b"id,n:number\n1,infi", b"id,n:number\n1,+", b"id,n:number\n1,.",
+        b"id,n:number\n1,\xc2\xa05\xc2\xa0\n", b"id,n:number\n1,0x10\n", b"id,n:number\n1,\xd9\xa1\n",
+        b"id,n:number\n1,\x1c5",
+        b"id,n:number\n1,nan\n2,+inf\n3,-Infinity\n4,iNf", b"id,n:number\n1,infi", b"id,n:number\n1,+",
+        b"id,n:number\n1,.",
         b"id,n:number\n1,e5", b"id,n:number\n1,1e+5\n2,+.5e-3", b"id:number\n1.0", b"id:number\n7", b"id:number\n1e16",
         b"id,n:number\n1,00012\n2,123456789012345678901234567890\n3,0.1\n4,1e300", b"id,x\n1,2\x00", b'id,x\n1,"a\rb"',
         b"id,x\n1,a\n\r2,b", b'id,x\n1,"a""', b'id,x\n1,"a" ,b', b'id,x\n1, "a"', b'"id"z,x\n1,2', b'id,"x\n1,2',
@@ -172,7 +191,8 @@ def content_type_cases() -> Iterator[Case]:
         None, b"text/plain", b"application/json; charset=utf-8", b"APPLICATION/JSON", b"application/json;",
         b"application/jsonx", b"garbage", b"GARBAGE", b"application/ndjson", b"application/json, text/csv", b"*/*",
         b"application/vnd.api+json", b'application/json;charset="x"', b"a/b/c", b"application/json;charset",
-        b"application/json;charset=", b"application/json ; charset=utf-8", b"application/json;;a=b", b"application/json;a=b;c",
+        b"application/json;charset=", b"application/json ; charset=utf-8", b"application/json;;a=b",
+        b"application/json;a=b;c",
         b'application/JSON;a="b;c"', b"text/caf\xc3\xa9", b"application/json/", b"application/json; a = b",
         b'application/json;a="', b"application/json; a=b;", b"application/json+json", b"TEXT/Plain; a=b", b"text/+json",
         b"text/a+b+json", b"*/json",
@@ -187,10 +207,12 @@ def encoding_cases() -> Iterator[Case]:
         yield Case(plain, encoding=encoding, shared=True)
     for encoding, body in (
         (b"gzip", zipped), (b"GZIP", zipped), (b"gzip", plain), (b"gzip", zipped * 2), (b"gzip", zipped + b"junk"),
-        (b"gzip", zipped[:-4]), (b"gzip", zipped[:-9]), (b"gzip", zipped[:5]), (b"gzip", b""), (b"gzip", gzip.compress(b"")),
+        (b"gzip", zipped[:-4]), (b"gzip", zipped[:-9]), (b"gzip", zipped[:5]), (b"gzip", b""),
+        (b"gzip", gzip.compress(b"")),
         (b"x-gzip", zipped), (b"deflate", deflated), (b"deflate", deflated[2:-4]), (b"deflate", deflated + b"junk"),
         (b"deflate", deflated[:-3]), (b"deflate", deflated[:-1] + b"?"), (b"deflate", b""), (b"deflate", plain),
-        (b"br", brotlied), (b"br", brotlied + b"x"), (b"br", b""), (b"br", brotlied[: len(brotlied) // 2]), (b"br", plain),
+        (b"br", brotlied), (b"br", brotlied + b"x"), (b"br", b""), (b"br", brotlied[: len(brotlied) // 2]),
+        (b"br", plain),
     ):  # fmt: skip
         yield Case(body, encoding=encoding, shared=True)
 
@@ -282,7 +304,13 @@ def comparisons(node: RealNode) -> dict[int, Comparison]:
     sent = []
     for number, case in enumerate(CASES):
         ours = ours_of(case)
-        uid = "shared" if case.shared else f"{number}-first"
+        uid = f"{number}-first"
+        if case.shared:
+            uid = "shared"
+        elif case.primary_key and ours.verdict is not None and ours.verdict.error is not None:
+            # Creating an index costs most. Where all fail over one key nothing stays behind; without a key named,
+            # neighbours in a node's batch would be judged by the key of the first.
+            uid = f"failing-{case.primary_key.encode().hex()}"
         first = send(node, uid, case)
         again = None
         if ours.verdict is not None and ours.verdict.error is None and not case.shared:
@@ -296,7 +324,6 @@ def comparisons(node: RealNode) -> dict[int, Comparison]:
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=map(str, CASES))
-@pytest.mark.timeout(300)
 def test_a_payload_fares_as_on_a_node(comparisons: dict[int, Comparison], number: int) -> None:
     compared = comparisons[number]
     node, ours = compared.node, compared.ours
@@ -326,7 +353,8 @@ def test_the_table_covers_all_outcomes(comparisons: dict[int, Comparison]) -> No
 
 
 IDS = [
-    b"[]", b"", b" ", b"{}", b"1", b"null", b'[1,"2"]', b"[1.0]", b"[-0]", b"[1e2]", b"[true]", b"[null]", b"[[1]]", b"[{}]",
+    b"[]", b"", b" ", b"{}", b"1", b"null", b'[1,"2"]', b"[1.0]", b"[-0]", b"[1e2]", b"[true]", b"[null]", b"[[1]]",
+    b"[{}]",
     b'[{"id":1}]', b'["a b"]', b'[""]', b'[" 1 "]', b"[18446744073709551616]", b"[1] x", b"[1", b"nope", b'["\\ud800"]',
     b'["\xff"]', b"[1,1]", b'["\\u0061"]', b'[1,"a b",null]', b"\xef\xbb\xbf[1]", b"[1,]", b"[1e400]",
     b"[" * 127 + b"]" * 127, b"[" * 128 + b"]" * 128,
@@ -340,12 +368,16 @@ def test_ids_to_delete_are_read_as_a_node_reads_them(node: RealNode, index_name:
     api.succeeded(api.expect(api.request("POST", f"/indexes/{index_name}/documents", json=[{"id": i} for i in stored])))
     headers = {"content-type": "application/json", "connection": "close"}
     response = api.request("POST", f"/indexes/{index_name}/documents/delete-batch", content=body, headers=headers)
+    ids: list[str] = []
+    refusal: ApiError | Unjudged | None = None
     try:
         ids = read_ids(body)
-    except ApiError as error:
-        assert (response.status_code, response.json()) == (error.status, error.body())
+    except (ApiError, Unjudged) as error:
+        refusal = error
+    if isinstance(refusal, ApiError):
+        assert (response.status_code, response.json()) == (refusal.status, refusal.body())
         return
-    except Unjudged:
+    if refusal is not None:
         assert response.status_code == 400
         return
     assert response.status_code == 202
@@ -358,7 +390,8 @@ def test_ids_to_delete_are_read_as_a_node_reads_them(node: RealNode, index_name:
 
 
 JSON_TYPES = [
-    None, b"text/plain", b"text/plain; a=b", b"text/csv", b"application/json; charset=utf-8", b"application/vnd.api+json",
+    None, b"text/plain", b"text/plain; a=b", b"text/csv", b"application/json; charset=utf-8",
+    b"application/vnd.api+json",
     b"text/json", b"garbage", b"application/JSON", b"application/x-ndjson",
 ]  # fmt: skip
 
@@ -368,26 +401,12 @@ def test_routes_for_one_json_value_ask_for_json(node: RealNode, index_name: str,
     headers = [(b"connection", b"close")] if value is None else [(b"connection", b"close"), (b"content-type", value)]
     path = f"/indexes/{index_name}/documents/delete-batch"
     response = node.api.request("POST", path, content=b"[7]", headers=headers)
+    refusal: ApiError | None = None
     try:
         check_json_content_type(value)
     except ApiError as error:
-        assert (response.status_code, response.json()) == (error.status, error.body())
-    else:
+        refusal = error
+    if refusal is None:
         assert response.status_code == 202
-
-
-@pytest.mark.parametrize("limit", [1_234_567, 1_572_864])
-def test_a_bomb_is_refused_as_a_node_refuses_it(
-    real_node: Callable[..., RealNode], index_name: str, limit: int
-) -> None:
-    own = real_node(arguments=("--http-payload-size-limit", str(limit)))
-    plain = b"[" + b" " * limit + b"]"
-    for encoding, body in (
-        (b"gzip", gzip.compress(plain)),
-        (b"deflate", zlib.compress(plain)),
-        (b"br", brotli.compress(plain)),
-    ):
-        response = send(own, index_name, Case(body, encoding=encoding))
-        with pytest.raises(ApiError) as raised:
-            decode_payload(body, Format.JSON, encoding=encoding, max_bytes=limit)
-        assert (response.status_code, response.json()) == (raised.value.status, raised.value.body())
+    else:
+        assert (response.status_code, response.json()) == (refusal.status, refusal.body())

@@ -122,7 +122,7 @@ class Admin(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, format: str, *arguments: Any) -> None:
         pass
 
 

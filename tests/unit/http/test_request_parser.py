@@ -105,15 +105,33 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "hex length": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 0x1")),
     "empty length": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Content-Length:")),
     "huge length": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 99999999999999999999999")),
-    "length, then chunked": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 1", b"Transfer-Encoding: chunked")),
-    "chunked, then length": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: chunked", b"Content-Length: 1")),
+    "length, then chunked": (
+        400,
+        request(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 1", b"Transfer-Encoding: chunked"),
+    ),
+    "chunked, then length": (
+        400,
+        request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: chunked", b"Content-Length: 1"),
+    ),
     "length and chunked behind an upgrade": (
-        400, request(b"POST / HTTP/1.1", b"Host: x", b"Connection: upgrade", b"Upgrade: h2c", b"Content-Length: 1", b"Transfer-Encoding: chunked")),
+        400,
+        request(
+            b"POST / HTTP/1.1",
+            b"Host: x",
+            b"Connection: upgrade",
+            b"Upgrade: h2c",
+            b"Content-Length: 1",
+            b"Transfer-Encoding: chunked",
+        ),
+    ),
     "gzip, chunked": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: gzip, chunked")),
     "chunked, gzip": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: chunked, gzip")),
     "identity": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: identity")),
     "xchunked": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: xchunked")),
-    "chunked twice": (400, request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked")),
+    "chunked twice": (
+        400,
+        request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"),
+    ),
     "quoted chunked": (400, request(b"POST / HTTP/1.1", b"Host: x", b'Transfer-Encoding: "chunked"')),
     "chunked in 1.0": (400, request(b"POST / HTTP/1.0", b"Host: x", b"Transfer-Encoding: chunked")),
     "no host": (400, request(b"GET / HTTP/1.1", b"X: y")),
@@ -164,17 +182,34 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "endless head": (431, b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 2000),
     "too many headers": (431, request(b"GET / HTTP/1.1", b"Host: x", *[b"A: b"] * 20)),
     "body too large": (413, request(b"POST / HTTP/1.1", b"Host: x", b"Content-Length: 1001")),
-    "chunked body too large": (413, request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: chunked", body=b"3e9\r\n")),
-}  # fmt: skip
+    "chunked body too large": (
+        413,
+        request(b"POST / HTTP/1.1", b"Host: x", b"Transfer-Encoding: chunked", body=b"3e9\r\n"),
+    ),
+}
 
 CHUNKED_REFUSED = {
-    "no size": b"\r\n", "not hex": b"zz\r\n", "0x": b"0x1\r\na\r\n", "sign": b"+1\r\na\r\n", "underscore": b"1_0\r\n",
-    "space before": b" 1\r\na\r\n", "space behind": b"1 \r\na\r\n", "bare LF": b"1\na\r\n", "bare LF in extension": b"1;a\nb\r\na\r\n",
-    "bare CR in extension": b"1;a\rb\r\na\r\n", "data too long": b"1\r\nab\r\n", "data without CRLF": b"1\r\na0\r\n\r\n",
-    "data with LF": b"1\r\na\n0\r\n\r\n", "huge size": b"11111111111111111\r\n", "long extension": b"1;" + b"a" * 1100 + b"\r\na\r\n",
-    "many extensions": (b"1;" + b"a" * 900 + b"\r\na\r\n") * 4, "bad trailer": b"0\r\nab c: d\r\n\r\n",
-    "folded trailer": b"0\r\nA: b\r\n c\r\n\r\n", "endless trailers": b"0\r\n" + b"A: b\r\n" * 400, "LF trailer": b"0\r\n\n",
-}  # fmt: skip
+    "no size": b"\r\n",
+    "not hex": b"zz\r\n",
+    "0x": b"0x1\r\na\r\n",
+    "sign": b"+1\r\na\r\n",
+    "underscore": b"1_0\r\n",
+    "space before": b" 1\r\na\r\n",
+    "space behind": b"1 \r\na\r\n",
+    "bare LF": b"1\na\r\n",
+    "bare LF in extension": b"1;a\nb\r\na\r\n",
+    "bare CR in extension": b"1;a\rb\r\na\r\n",
+    "data too long": b"1\r\nab\r\n",
+    "data without CRLF": b"1\r\na0\r\n\r\n",
+    "data with LF": b"1\r\na\n0\r\n\r\n",
+    "huge size": b"11111111111111111\r\n",
+    "long extension": b"1;" + b"a" * 1100 + b"\r\na\r\n",
+    "many extensions": (b"1;" + b"a" * 900 + b"\r\na\r\n") * 4,
+    "bad trailer": b"0\r\nab c: d\r\n\r\n",
+    "folded trailer": b"0\r\nA: b\r\n c\r\n\r\n",
+    "endless trailers": b"0\r\n" + b"A: b\r\n" * 400,
+    "LF trailer": b"0\r\n\n",
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,0 +1,121 @@
+"""Miroir killed at the worst moments: what was acknowledged is there, and what was not leaves no difference."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from tests.client import wait_until
+from tests.integration.test_faults import all_ids, assert_copies_equal, documents, fully_repaired
+from tests.nodes import Cluster
+
+
+def store_rows(cluster: Cluster, table: str) -> int:
+    """How many rows a table of the store's file has, read beside the running server."""
+    with sqlite3.connect(f"file:{cluster.directory / 'miroir.db'}?mode=ro", uri=True) as store:
+        count: int = store.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return count
+
+
+def nothing_pending(cluster: Cluster) -> bool:
+    return store_rows(cluster, "intents") == 0 and store_rows(cluster, "repairs") == 0
+
+
+def test_killed_between_writes_nothing_acknowledged_is_missing(
+    cluster: Callable[..., Cluster], index_name: str
+) -> None:
+    running = cluster(groups=1, nodes=2, rf=2)
+    client = running.client
+    acknowledged: list[dict[str, Any]] = []
+    for life in range(4):
+        uid = f"{index_name}-{life}"
+        acknowledged.append(client.post("/indexes", {"uid": uid, "primaryKey": "id"}))
+        for part in range(3):
+            acknowledged.append(client.post(f"/indexes/{index_name}/documents", documents(life * 30 + part * 10, 10)))
+        running.server.kill()
+        running.server.restart()
+        running.wait_all_healthy()
+    for task in acknowledged:
+        assert client.wait_task(task)["status"] == "succeeded"
+    uids = [task["taskUid"] for task in acknowledged]
+    assert uids == sorted(set(uids))
+    listed = client.get("/indexes", limit=100)["results"]
+    assert {f"{index_name}-{life}" for life in range(4)} | {index_name} <= {each["uid"] for each in listed}
+    wait_until(lambda: nothing_pending(running), 30, "intents expired and repairs done")
+    assert all_ids(running, index_name)[0] == list(range(120))
+    assert_copies_equal(running, index_name)
+
+
+def _post_in_background(cluster: Cluster, index: str, rows: list[dict[str, Any]]) -> threading.Thread:
+    """A write that will not be answered: the server dies first."""
+
+    def post() -> None:
+        try:
+            answer = cluster.client.request("POST", f"/indexes/{index}/documents", json=rows)
+        except httpx.HTTPError:
+            return
+        raise AssertionError(f"answered {answer.status_code} though it could not be committed")
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    return thread
+
+
+def _killed_between_send_and_commit(running: Cluster, index: str, rows: list[dict[str, Any]]) -> None:
+    """Node 0 has taken the write, node 1 holds it unread in its socket, and Miroir is gone."""
+    first, second = running.nodes
+    before = first.api.get("/tasks", limit=1)["results"][0]["uid"]
+    second.pause()
+    thread = _post_in_background(running, index, rows)
+    wait_until(lambda: first.api.get("/tasks", limit=1)["results"][0]["uid"] > before, 10, "node 0 took the write")
+    assert store_rows(running, "intents") == 1
+    running.server.kill()
+    thread.join()
+
+
+def test_killed_between_send_and_commit_the_copies_are_made_equal(
+    cluster: Callable[..., Cluster], index_name: str
+) -> None:
+    running = cluster(groups=1, nodes=2, rf=2)
+    running.client.create_index(index_name, "id")
+    running.client.add_documents(index_name, documents(0, 20))
+    _killed_between_send_and_commit(running, index_name, documents(0, 30, word="renamed"))
+    running.nodes[1].kill()  # what lay unread in its socket is lost: the copies differ now
+    running.nodes[1].restart()
+    running.server.restart()
+    running.wait_all_healthy()
+    wait_until(lambda: nothing_pending(running) and fully_repaired(running, index_name), 60, "verified and repaired")
+    assert_copies_equal(running, index_name)
+    assert all_ids(running, index_name)[0] in (list(range(20)), list(range(30)))
+
+
+def test_killed_while_an_index_is_created_it_is_whole_or_not_there(
+    cluster: Callable[..., Cluster], index_name: str
+) -> None:
+    running = cluster(groups=1, nodes=2, rf=2)
+    second = running.nodes[1]
+    second.pause()
+
+    def create() -> None:
+        try:
+            running.client.request("POST", "/indexes", json={"uid": index_name, "primaryKey": "id"})
+        except httpx.HTTPError:
+            return
+
+    thread = threading.Thread(target=create)
+    thread.start()
+    wait_until(lambda: store_rows(running, "intents") == 1, 10, "the creation began")
+    running.server.kill()
+    thread.join()
+    second.kill()
+    second.restart()
+    running.server.restart()
+    running.wait_all_healthy()
+    wait_until(lambda: nothing_pending(running), 60, "verified")
+    running.client.add_documents(index_name, documents(0, 40))
+    assert all_ids(running, index_name)[0] == list(range(40))
+    assert_copies_equal(running, index_name)
