@@ -182,7 +182,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     def clean(task: TaskRow, text: str) -> str:
         return client_text(registry, task, text)
 
-    tracker = TaskTracker(cluster, store, clean)
+    tracker = TaskTracker(cluster, store, clean, metrics.task_reached)
     holds, lanes = Holds(store), Lanes()
     writer = Writer(
         cluster,
@@ -209,7 +209,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     documents = DocumentWriter(
         registry,
         indexes,
-        store,
+        tracker,
         writer,
         max_body_bytes=config.server.max_body_bytes,
         reject_missing_key=config.write.missing_primary_key == "reject",
@@ -237,7 +237,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     admission = Admission(config.server.max_concurrent_requests)
     router = Router()
     for resource in (
-        SystemResource(cluster, registry, reader),
+        SystemResource(cluster, registry, reader, default_shards=config.shards),
         IndexResource(registry, indexes, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
         SearchResource(registry, searches, verdicts),

@@ -23,10 +23,11 @@ _VERSION_KEPT_S = 60.0
 class SystemResource:
     """Answers for the cluster as one server."""
 
-    def __init__(self, cluster: Cluster, registry: Registry, documents: DocumentReader) -> None:
+    def __init__(self, cluster: Cluster, registry: Registry, documents: DocumentReader, *, default_shards: int) -> None:
         self._cluster = cluster
         self._registry = registry
         self._documents = documents
+        self._default_shards = default_shards
         self._version: bytes | None = None
         self._version_until = 0.0
 
@@ -45,13 +46,23 @@ class SystemResource:
     async def ready(self, _: Request) -> Response:
         """200 once some group covers every shard with nodes that answer, 503 until then."""
         usable = self._cluster.usable_nodes()
-        topology = self._cluster.topology
-        for group in topology.groups:
-            members = topology.members(group.id)
-            if members and len(usable.intersection(members)) > len(members) - topology.replication_factor:
+        for group in self._cluster.topology.groups:
+            if self._covers(group.id, usable):
                 return json_response(200, {"ready": True, "replica_group": group.id})
         waiting = sorted(set(self._cluster.clients) - usable)
         return json_response(503, {"ready": False, "waiting_for": waiting})
+
+    def _covers(self, group: int, usable: frozenset[str]) -> bool:
+        """Whether the group can answer for every shard there is, and for those of an index to be created."""
+        empty = self._cluster.placement(self._default_shards).by_group[group]
+        if not all(not usable.isdisjoint(owners) for owners in empty):
+            return False
+        for index in self._registry.all():
+            in_sync = self._cluster.in_sync(index.physical_uid)
+            for shard, owners in enumerate(self._cluster.placement(index.row.shards).by_group[group]):
+                if usable.isdisjoint(in_sync.get(shard, frozenset()).intersection(owners)):
+                    return False
+        return True
 
     async def version(self, _: Request) -> Response:
         """A node's, kept for a minute."""

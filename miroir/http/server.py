@@ -158,7 +158,7 @@ class _Server:
             connection.expire()
 
     async def sweep(self) -> None:
-        """Expire the connections whose deadline has passed."""
+        """Expire the connections whose deadline has passed, and some that are idle while others wait outside."""
         interval = min(max(self._limits.shortest_timeout_s() / 4, 0.01), 1.0)
         while True:
             await trio.sleep(interval)
@@ -166,6 +166,8 @@ class _Server:
             late = [each for each in self.connections if each.read_deadline <= now or each.write_deadline <= now]
             for connection in late:
                 connection.expire()
+            if len(self.connections) > self._limits.max_connections:
+                self._make_room()  # all were busy when the last one came; some may be idle by now
 
     async def drain(self) -> None:
         """Ask every connection to end, and wait until all have."""

@@ -58,6 +58,7 @@ class IndexService:
         self._cluster = cluster
         self._store = store
         self._writer = writer
+        self._tracker = tracker
         self._registry = registry
         self._default_shards = default_shards
         self._exact_ties = exact_ties
@@ -281,7 +282,11 @@ class IndexService:
     async def _settled(self, task: TaskRow) -> None:
         """No owner could create it, or none could apply its settings: take back what the registry says."""
         index = self._registry.behind(task.physical_uid or "")
-        if index is None or task.status != "failed":
+        if index is None:
+            return
+        if task.status != "failed":
+            if task.finished_at is not None and task.finished_at > index.row.updated_at:
+                self._registry.put(replace(index.row, updated_at=task.finished_at))
             return
         if task.type == "indexCreation":
             await self._roll_back(index)
@@ -297,7 +302,7 @@ class IndexService:
 
     async def _fail(self, type: str, uid: str, details: Mapping[str, Any], error: ErrorBody) -> TaskRow:
         now = now_text()
-        return await self._store.add_task(
+        return await self._tracker.register(
             NewTask(uid, type, details, now, status="failed", error=error, started_at=now, finished_at=now)
         )
 

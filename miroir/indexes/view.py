@@ -10,7 +10,7 @@ class IndexView:
     """One index as it is now: its name, its physical index, and the settings that shape requests and answers.
 
     Settings are the client's wish with Meilisearch's defaults filled in; nothing of ours is in them.
-    `displayed` and `hidden_filterable`: see DATA PLANE in `docs/architecture.md`.
+    `displayed` and `hidden_filterable`: see `docs/architecture.md`, Stamps.
     """
 
     uid: str

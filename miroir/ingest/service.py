@@ -21,8 +21,8 @@ from miroir.ingest.payload import Format, decode_payload
 from miroir.ingest.primary_key import TaskFailure
 from miroir.ingest.stamping import Batch, Stamped, node_payload, read_batch, stamp_batch
 from miroir.nodes import NodeCall
-from miroir.store import Intent, MappingChanged, NewTask, Store, TaskRow
-from miroir.tasks import DISTINCT_NOTE, now_text
+from miroir.store import Intent, MappingChanged, NewTask, TaskRow
+from miroir.tasks import DISTINCT_NOTE, TaskTracker, now_text
 
 _ATTEMPTS: Final = 3
 
@@ -48,7 +48,7 @@ class DocumentWriter:
         self,
         registry: Registry,
         indexes: IndexService,
-        store: Store,
+        tracker: TaskTracker,
         writer: Writer,
         *,
         max_body_bytes: int,
@@ -57,7 +57,7 @@ class DocumentWriter:
     ) -> None:
         self._registry = registry
         self._indexes = indexes
-        self._store = store
+        self._tracker = tracker
         self._writer = writer
         self._max_body_bytes = max_body_bytes
         self._reject_missing_key = reject_missing_key
@@ -169,7 +169,7 @@ class DocumentWriter:
         else:
             details = {"receivedDocuments": received, "indexedDocuments": 0}
         now = now_text()
-        task = await self._store.add_task(
+        task = await self._tracker.register(
             NewTask(uid, type, details, now, status="failed", error=error, started_at=now, finished_at=now)
         )
         return Written(task, ())
@@ -178,7 +178,7 @@ class DocumentWriter:
         self, uid: str, type: str = "documentAdditionOrUpdate", details: dict[str, Any] | None = None
     ) -> Written:
         now = now_text()
-        task: TaskRow = await self._store.add_task(
+        task: TaskRow = await self._tracker.register(
             NewTask(
                 uid,
                 type,

@@ -19,7 +19,7 @@ from miroir.cluster import Cluster
 from miroir.errors import ErrorBody
 from miroir.http import ExchangeError
 from miroir.nodes import NodeAnswerError, NodeTaskView
-from miroir.store import NodeTask, NodeTaskStatus, Settle, Store, TaskRow
+from miroir.store import NewTask, NodeTask, NodeTaskStatus, Settle, Store, TaskRow
 from miroir.tasks.clock import nanoseconds_of, now_text
 from miroir.tasks.details import settled
 from miroir.tasks.settlement import Verdict, judge
@@ -48,12 +48,23 @@ class _Open:
 
 
 class TaskTracker:
-    """Follows open tasks and settles them. `clean_text(task, text)` makes a node's error text the client's."""
+    """Follows open tasks and settles them.
 
-    def __init__(self, cluster: Cluster, store: Store, clean_text: Callable[[TaskRow, str], str]) -> None:
+    `clean_text(task, text)` makes a node's error text the client's. `reached(status)` is told of every status a task of
+    this process takes, for metrics.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        clean_text: Callable[[TaskRow, str], str],
+        reached: Callable[[str], None],
+    ) -> None:
         self._cluster = cluster
         self._store = store
         self._clean_text = clean_text
+        self._reached = reached
         self._open: dict[int, _Open] = {}
         self._pending: dict[str, dict[int, int]] = {node: {} for node in cluster.clients}
         self._news: dict[str, trio.Event] = defaultdict(trio.Event)
@@ -68,10 +79,17 @@ class TaskTracker:
         """What is being followed, oldest first."""
         return [self._open[uid].row for uid in sorted(self._open)]
 
+    async def register(self, new_task: NewTask) -> TaskRow:
+        """Register a task that is no write to shards: one that failed, or was done, before anything was sent."""
+        task = await self._store.add_task(new_task)
+        self._reached(task.status)
+        return task
+
     def follow(self, task: TaskRow) -> None:
         """From now on, until it is settled. A task that is terminal already, or followed, is left alone."""
         if task.uid in self._open or task.status not in ("enqueued", "processing"):
             return
+        self._reached(task.status)
         self._open[task.uid] = _Open(task)
         for node_task in task.node_tasks:
             self._expect(task.uid, node_task)
@@ -209,6 +227,7 @@ class TaskTracker:
             self._cluster.apply_in_sync(task.physical_uid, in_sync)
         for part in task.node_tasks:
             self._pending[part.node].pop(part.uid, None)
+        self._reached(task.status)
         del self._open[uid]
         entry.done.set()
         for hook in self._hooks:

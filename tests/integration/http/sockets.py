@@ -117,8 +117,9 @@ async def running(
             try:
                 yield server
             finally:
-                for client in server.clients:
-                    await trio.aclose_forcefully(client.stream)
+                with trio.CancelScope(shield=True):
+                    for client in server.clients:
+                        await trio.aclose_forcefully(client.stream)
             server.stop.set()
 
 
@@ -146,7 +147,7 @@ async def peer(handler: Callable[[Client, int], Awaitable[None]]) -> AsyncIterat
 
 
 async def read_body(receive: Receive) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         assert message["type"] == "http.request", message
