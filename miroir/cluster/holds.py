@@ -29,8 +29,8 @@ class Holds:
         self, operation: str, physical_uid: str, shards: tuple[int, ...], for_ms: int
     ) -> AsyncIterator[None]:
         """Hold these shards while the block runs, `for_ms` at most (a process that dies leaves it no longer)."""
-        await self._store.place_hold(HoldRow(operation, physical_uid, shards, int(time() * 1000) + for_ms))
-        try:
+        try:  # around the placing too: a call that was cancelled may have placed it
+            await self._store.place_hold(HoldRow(operation, physical_uid, shards, int(time() * 1000) + for_ms))
             yield
         finally:
             with trio.CancelScope(shield=True):

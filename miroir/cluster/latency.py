@@ -19,7 +19,8 @@ class LatencyMeter:
 
     def record(self, latency_ms: float, now_ms: float) -> None:
         """Take one answer time into account."""
-        self._weight *= exp2((self._last_ms - now_ms) / self._half_life_ms)
+        # A clock that was set back fades nothing; without the bound it would blow the weight up.
+        self._weight *= exp2(min(self._last_ms - now_ms, 0.0) / self._half_life_ms)
         self._last_ms = now_ms
         self._weight += 1.0
         share = 1.0 / self._weight

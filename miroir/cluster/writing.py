@@ -151,8 +151,11 @@ class Writer:
         try:
             await self._send(operation, intent, parts, places, sending)
             committed = await self._conclude(operation, intent, placement, sending)
-        except (trio.Cancelled, StoreUnavailable) as interruption:
-            # What was sent may have arrived; nobody was told that it stands. Its shards must be looked at.
+        except (ApiError, NodeRefusal):
+            raise  # concluded: it does not stand, and the intent is gone
+        except BaseException as interruption:
+            # What was sent may have arrived; nobody was told that it stands. Its shards must be looked at. Whatever it
+            # was: a cancellation amid the sending comes as a group.
             await self._abandon(intent)
             if isinstance(interruption, StoreUnavailable):
                 raise _store_away(interruption) from interruption

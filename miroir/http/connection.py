@@ -311,6 +311,7 @@ class Cycle:
         "_parser",
         "_received",
         "_refusal",
+        "_told",
         "_waited",
         "_writer",
     )
@@ -323,6 +324,7 @@ class Cycle:
         self._continue_due = head.expects_continue
         self._body_ended = False
         self._gone = False  # nothing more can or should be written
+        self._told = False  # the app knows that it should end
         self._refusal: ApiError | None = None
         self._received = 0
         self._waited = 0.0
@@ -397,6 +399,7 @@ class Cycle:
             is_stream = writer.head_sent and not writer.sized
             if (conn.draining and is_stream) or not await conn.watch():
                 break
+        self._told = True
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -459,7 +462,8 @@ class Cycle:
         if self._writer.complete or self._gone:
             return
         if self._writer.head_sent:
-            _log.error("the app returned in the middle of its answer")
+            if not self._told:
+                _log.error("the app returned in the middle of its answer")
             self._gone = True
         else:
             _log.error("the app returned without an answer")

@@ -231,6 +231,11 @@ def view(
         max_values_per_facet=_count(settings["faceting"]["maxValuesPerFacet"]),
         sort_facet_values_by=tuple((name, order) for name, order in orders.items() if isinstance(order, str)),
         embedders=frozenset(settings["embedders"]),
+        dimensions={
+            name: embedder["dimensions"]
+            for name, embedder in settings["embedders"].items()
+            if _count(embedder.get("dimensions"))
+        },
         exact_ties=exact_ties,
         added_rules=rules.added,
         unlisted=rules.unlisted,

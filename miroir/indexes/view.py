@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class IndexView:
     """(`attribute or *`, `alpha` or `count`)."""
     embedders: frozenset[str]
     exact_ties: bool
+    dimensions: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Embedder -> how long its vectors must be, of those that say so."""
     added_rules: int = 1
     """How many filterable rules of ours stand before the client's on every node: texts that number rules count them."""
     unlisted: frozenset[str] = frozenset()

@@ -19,6 +19,7 @@ from miroir.indexes import Index, IndexService, Registry, check_uid, index_not_f
 from miroir.ingest.document_id import unusable_id
 from miroir.ingest.payload import Format, decode_payload
 from miroir.ingest.primary_key import TaskFailure
+from miroir.ingest.reserved_fields import check_reserved_fields
 from miroir.ingest.stamping import Batch, Stamped, node_payload, read_batch, stamp_batch
 from miroir.nodes import NodeCall
 from miroir.store import Intent, MappingChanged, NewTask, TaskRow
@@ -88,6 +89,8 @@ class DocumentWriter:
                     anti_entropy=self._anti_entropy,
                     reject_missing=self._reject_missing_key,
                 )
+                if index is not None:
+                    check_reserved_fields(payload, batch, index.view)
             except TaskFailure as failure:
                 return await self.fail(uid, "documentAdditionOrUpdate", failure.error, received=failure.received)
             index = await self._indexes.ensure(uid, batch.primary_key)

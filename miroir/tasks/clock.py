@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from time import time_ns
 
 _NS = 1_000_000_000
+_DAY_S = 86_400
 
 
 def now_text() -> str:
@@ -28,8 +29,18 @@ def nanoseconds_of(text: str) -> int:
 
 
 def duration(started_at: str | None, finished_at: str | None) -> str | None:
-    """From start to finish, `PT0.003837146S`; None while either is missing."""
+    """From start to finish, `PT0.003837146S`; None while either is missing.
+
+    As a node writes it: days apart, and the fraction in three, six or nine digits, or none.
+    """
     if started_at is None or finished_at is None:
         return None
     seconds, nanoseconds = divmod(max(nanoseconds_of(finished_at) - nanoseconds_of(started_at), 0), _NS)
-    return f"PT{seconds}.{nanoseconds:09d}S"
+    days, seconds = divmod(seconds, _DAY_S)
+    whole = f"P{days}D" if days else "P"
+    if days and not (seconds or nanoseconds):
+        return whole
+    digits = f"{nanoseconds:09d}"
+    while digits.endswith("000"):
+        digits = digits[:-3]
+    return f"{whole}T{seconds}.{digits}S" if digits else f"{whole}T{seconds}S"

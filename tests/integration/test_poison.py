@@ -16,23 +16,31 @@ def test_the_copies_end_equal_though_one_was_busy(cluster: Callable[..., Cluster
     client.create_index(index_name, "id")
     client.update_settings(index_name, {"embedders": {"own": {"source": "userProvided", "dimensions": 3}}})
     client.add_documents(index_name, [{"id": 0, "title": "first", "_vectors": {"own": [1, 0, 0]}}])
-    busy = running.nodes[0]
+    busy, idle = running.nodes
     bulk = [{"id": number, "text": f"word{number} filler text " * 60} for number in range(4000)]
-    busy.api.request("POST", "/indexes/only-on-one/documents", json=bulk)
+    for number in range(6):
+        busy.api.request("POST", f"/indexes/only-on-one-{number}/documents", json=bulk)
 
-    def add(key: int, vector: list[float]) -> dict[str, object]:
-        document = {"id": key, "title": f"title {key}", "_vectors": {"own": vector}}
+    def add(key: int, vectors: dict[str, object]) -> dict[str, object]:
+        document = {"id": key, "title": f"title {key}", **vectors}
         response = client.request("POST", f"/indexes/{index_name}/documents", json=[document])
         assert response.status_code == 202, response.text
         accepted: dict[str, object] = response.json()
+        wait_until(lambda: not idle.api.get("/tasks", statuses="enqueued,processing")["results"], 20, "the idle node")
         return accepted
 
-    innocent = [add(key, [0.1 * key, 1, 0]) for key in range(1, 6)]
-    poison = add(50, [1, 2, 3, 4, 5])
-    innocent += [add(key, [0.1 * key, 1, 0]) for key in range(6, 11)]
+    innocent = [add(key, {"_vectors": {"own": [0.1 * key, 1, 0]}}) for key in range(1, 6)]
+    poison = add(50, {})  # no vector for an embedder that computes none: only a node can tell
+    innocent += [add(key, {"_vectors": {"own": [0.1 * key, 1, 0]}}) for key in range(6, 11)]
+    assert busy.api.get("/tasks", statuses="enqueued")["total"] >= 11, "the busy node was to be busy all the time"
     ends = {task["taskUid"]: client.wait_task(task, 60) for task in (*innocent, poison)}
     assert ends[poison["taskUid"]]["status"] == "failed"
-    assert ends[poison["taskUid"]]["error"]["code"] == "invalid_vector_dimensions"
+    assert ends[poison["taskUid"]]["error"]["code"] == "vector_embedding_error"
+    failed = [
+        node.api.get("/tasks", indexUids=index_name, statuses="failed", types="documentAdditionOrUpdate")["total"]
+        for node in running.nodes
+    ]
+    assert failed[0] > failed[1] == 1, "the busy node was to fail innocent writes too"
     wait_until(lambda: fully_repaired(running, index_name), 60, "the copies repaired")
     assert_copies_equal(running, index_name)
     survivors = {hit["id"] for hit in client.search(index_name, "", limit=100)["hits"]}
