@@ -7,12 +7,14 @@ end and the store closes.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,6 +76,7 @@ def run(config: Config, secrets: Secrets) -> int:
     configure_logging(config.logging.level, config.logging.format, pod_id=_pod_id())
     # The store's thread must get its turn soon when the loop is busy: a begin took 1.3 ms under load instead of 4.9.
     sys.setswitchinterval(0.0005)
+    _allow_many_sockets()
     status = 0
     try:
         trio.run(_serve_until_signalled, config, secrets)
@@ -82,6 +85,13 @@ def run(config: Config, secrets: Secrets) -> int:
             _log.error("cannot start", reason=str(failure))
         status = 1
     return status
+
+
+def _allow_many_sockets() -> None:
+    """Raise the soft limit of open files to the hard one: every client and every node connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve_until_signalled(config: Config, secrets: Secrets) -> None:
@@ -107,14 +117,16 @@ async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
     """
     _check(config, secrets)
     async with AsyncExitStack() as stack:
-        store = await _open_store(config)
+        # The ports come first: who cannot have them must not touch the store of who does.
+        data_listeners = await _listen(stack, config.server.bind, config.server.port)
+        metrics_listeners = await _listen(stack, config.server.bind, config.server.metrics_port)
+        stack.enter_context(_sole_owner(Path(config.task_store.path)))
+        store = await open_sqlite(Path(config.task_store.path))
         stack.push_async_callback(store.aclose)
         services = await _build(config, secrets, store)
         for client in services.cluster.clients.values():
             stack.push_async_callback(client.aclose)
         await services.prober.first_look()
-        data_listeners = await open_listeners(config.server.bind, config.server.port)
-        metrics_listeners = await open_listeners(config.server.bind, config.server.metrics_port)
         async with trio.open_nursery() as nursery:
             supervisor = Supervisor(nursery, services.metrics.worker_restarted)
             for name, worker in services.workers.items():
@@ -236,14 +248,14 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     verdicts = Verdicts(cluster)
     admission = Admission(config.server.max_concurrent_requests)
     router = Router()
-    for resource in (
+    for routes in (
         SystemResource(cluster, registry, reader, default_shards=config.shards),
         IndexResource(registry, indexes, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
         SearchResource(registry, searches, verdicts),
         TaskResource(store),
     ):
-        resource.register(router)
+        routes.register(router)
     data_plane = DataPlane(
         router,
         DataDoor(secrets.master_key),
@@ -317,12 +329,6 @@ def _connector(config: Config, secrets: Secrets, metrics: Metrics) -> Callable[[
     return connect
 
 
-async def _open_store(config: Config) -> Store:
-    if config.task_store.backend != "sqlite":
-        raise StartupError("task_store.backend: redis is not built yet; use sqlite.")
-    return await open_sqlite(Path(config.task_store.path))
-
-
 async def _topology(config: Config, store: Store) -> Topology:
     """The store's topology; the configuration's in a store that never had one."""
     nodes = tuple(Node(node.id, node.address, node.replica_group) for node in config.nodes)
@@ -349,6 +355,8 @@ async def _topology(config: Config, store: Store) -> Topology:
 def _check(config: Config, secrets: Secrets) -> None:
     if not config.nodes:
         raise StartupError("No nodes are configured. Name at least one under `miroir.nodes` in the configuration file.")
+    if config.task_store.backend != "sqlite":
+        raise StartupError("task_store.backend: redis is not built yet; use sqlite.")
     if config.server.workers > 1:
         raise StartupError("server.workers above 1 is not built yet; use 1.")
     if config.server.engine != "native" or config.server.tls.cert:
@@ -359,7 +367,26 @@ def _check(config: Config, secrets: Secrets) -> None:
         _log.warning("no admin key: /_miroir stays shut", set="MIROIR_ADMIN_API_KEY")
 
 
+@contextmanager
+def _sole_owner(store: Path) -> Iterator[None]:
+    """Keep a second server off this store: it would take our running writes for those of a dead process."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with store.with_name(f"{store.name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartupError(f"Another Miroir uses the store {store}. Stop it, or name another store.") from None
+        yield
+
+
 # -- doors -----------------------------------------------------------------------------------------------------------
+
+
+async def _listen(stack: AsyncExitStack, host: str, port: int) -> list[trio.SocketListener]:
+    listeners = await open_listeners(host, port)
+    for listener in listeners:
+        stack.push_async_callback(trio.aclose_forcefully, listener)
+    return listeners
 
 
 def _dispatch(data_plane: ASGIApp, admin_app: ASGIApp) -> ASGIApp:

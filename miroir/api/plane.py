@@ -16,7 +16,7 @@ from miroir.api.admission import Admission
 from miroir.api.messages import Request, Response, error_response
 from miroir.api.routing import Route, Router
 from miroir.errors import ApiError, miroir_error, node_error
-from miroir.http import Receive, Scope, Send
+from miroir.http import ClientDisconnected, Receive, Scope, Send
 from miroir.security import DataDoor
 from miroir.telemetry import Metrics, get_logger, log_request
 
@@ -24,6 +24,8 @@ _log = get_logger(__name__)
 
 _SANE_ID: Final = frozenset(b"0123456789abcdefABCDEF-")
 _UNKNOWN: Final = "(unknown)"
+_CLIENT_GONE: Final = 499
+"""Nobody gets it: the status in metrics and logs of a request whose client left before the answer."""
 
 
 class DataPlane:
@@ -46,7 +48,7 @@ class DataPlane:
         request_id = self._request_id(headers.get(b"x-request-id"))
         template = _UNKNOWN
         self._metrics.request_started()
-        status = 499  # the client is gone
+        status = _CLIENT_GONE
         context: dict[str, Any] = {}
         try:
             found = self._router.find(scope["method"], scope["path"])
@@ -55,30 +57,34 @@ class DataPlane:
             else:
                 route, params = found
                 template = route.template
-                body = await _read(receive)
-                if body is None:
-                    return  # the client is gone
                 request = Request(
-                    scope["method"], scope["path"], scope["query_string"], headers, body, params, request_id
+                    scope["method"], scope["path"], scope["query_string"], headers, b"", params, request_id
                 )
-                response = await self._answer(route, request)
+                response = await self._answer(route, request, receive)
             status, context = response.status, response.context
             await _send(send, response, request_id)
+        except ClientDisconnected:
+            status = _CLIENT_GONE
         finally:
             seconds = perf_counter() - started
             self._metrics.request_finished(scope["method"], template, status, seconds)
             log_request(request_id, scope["method"], template, status, seconds * 1000.0, **context)
 
-    async def _answer(self, route: Route, request: Request) -> Response:
+    async def _answer(self, route: Route, request: Request, receive: Receive) -> Response:
+        """The door first, then the body: who may not come in need not be listened to."""
         try:
+            if not route.open:
+                self._door.admit(request.headers.get(b"authorization"))
+            request.body = await _read(receive)
             if route.open:
                 return await route.endpoint(request)
-            self._door.admit(request.headers.get(b"authorization"))
             with trio.fail_after(self._timeout_s):
                 async with self._admission:
                     return await route.endpoint(request)
         except ApiError as error:
             return error_response(error)
+        except ClientDisconnected:
+            raise
         except trio.TooSlowError:
             seconds = f"{self._timeout_s:g}"
             return error_response(
@@ -98,20 +104,17 @@ class DataPlane:
         return f"{self._rng.getrandbits(32):08x}"
 
 
-async def _read(receive: Receive) -> bytes | None:
-    event = await receive()
-    if event["type"] == "http.disconnect":
-        return None
-    first: bytes = event.get("body", b"")
-    if not event.get("more_body"):
-        return first
-    chunks = [first]
-    while event.get("more_body"):
+async def _read(receive: Receive) -> bytes:
+    """The whole body. `ApiError` when it is too large or broken, `ClientDisconnected` when it does not come."""
+    chunks: list[bytes] = []
+    while True:
         event = await receive()
         if event["type"] == "http.disconnect":
-            return None
-        chunks.append(event.get("body", b""))
-    return b"".join(chunks)
+            raise ClientDisconnected
+        chunk: bytes = event.get("body", b"")
+        if not event.get("more_body"):
+            return b"".join([*chunks, chunk]) if chunks else chunk
+        chunks.append(chunk)
 
 
 async def _send(send: Send, response: Response, request_id: str) -> None:

@@ -9,7 +9,7 @@ from miroir.cluster import Cluster
 from miroir.search.plan import Plan, make_plan
 
 _VARIANTS = 8
-"""Plans kept per index. Groups take turns among them, and so do copies of equal cost."""
+"""Plans kept per index, rounded up to whole turns of the groups: each gets as many. Copies of equal cost take turns."""
 
 
 class Planner:
@@ -19,6 +19,7 @@ class Planner:
         self._cluster = cluster
         self._turns = count()
         self._generation = -1
+        self._variants = _VARIANTS
         self._plans: dict[tuple[str, int], Plan] = {}
 
     def plan(self, physical_uid: str, shards: int) -> Plan:
@@ -27,7 +28,9 @@ class Planner:
         if cluster.generation != self._generation:
             self._plans.clear()
             self._generation = cluster.generation
-        key = (physical_uid, next(self._turns) % _VARIANTS)
+            groups = max(len(self._groups()), 1)
+            self._variants = -(-_VARIANTS // groups) * groups
+        key = (physical_uid, next(self._turns) % self._variants)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._make(physical_uid, shards, range(shards), frozenset(), key[1])
@@ -40,7 +43,7 @@ class Planner:
     def _make(self, physical_uid: str, shards: int, wanted: Sequence[int], avoid: frozenset[str], turn: int) -> Plan:
         cluster = self._cluster
         placement = cluster.placement(shards)
-        groups = [group.id for group in cluster.topology.groups if group.state == "active"]
+        groups = self._groups()
         start = turn % len(groups) if groups else 0
         members = sorted(cluster.clients)
 
@@ -57,3 +60,6 @@ class Planner:
             group_order=groups[start:] + groups[:start],
             cost=cost,
         )
+
+    def _groups(self) -> list[int]:
+        return [group.id for group in self._cluster.topology.groups if group.state == "active"]

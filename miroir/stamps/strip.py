@@ -15,7 +15,7 @@ from miroir.stamps.fields import STAMP_FIELDS
 _NAMES: Final = "|".join(name.removeprefix("_miroir_") for name in STAMP_FIELDS)
 # Any letter of the alphabet is U+2056-205E or U+2E00-2E2D: two lead bytes and a third. No client value of these fields
 # is made of such letters, so an optional field that is the client's own (anti-entropy or expiry off) stays.
-# The quote in front is none of a name's own (`"x\\"_miroir_seq"`): such a one is escaped, and an opening one never is.
+# The quote in front is none of a name's own (`"x\"_miroir_seq"`): such a one is escaped, and an opening one never is.
 _MEMBER: Final = rb'(?<!\\)"_miroir_(?:%s)":"(?:\xe2[\x81\xb8][\x80-\xbf])+"' % _NAMES.encode()
 _MEMBERS: Final = re.compile(rb"(?:%s,)+|(?:,%s)+(?=})|%s" % (_MEMBER, _MEMBER, _MEMBER))
 _MARK: Final = b'"_miroir_'

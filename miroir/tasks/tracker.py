@@ -129,6 +129,9 @@ class TaskTracker:
         """Take over what is open in the store, then poll for ever. A worker for the supervisor."""
         for task in await self._store.open_tasks():
             self.follow(task)
+        # A run before this one may have ended with the store away, after the last word of a task's nodes was heard.
+        for uid in sorted(self._open):
+            await self._try_to_settle(uid)
         async with trio.open_nursery() as nursery:
             for node in self._cluster.clients:
                 nursery.start_soon(self._follow_node, node)
