@@ -1,0 +1,1 @@
+"""Faults on schedule, and the invariants that must hold whatever happens (`docs/chaos.md`)."""
