@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -203,12 +205,20 @@ class Run:
 
     async def _rest(self, client: httpx.AsyncClient) -> None:
         async def at_rest() -> bool:
+            if self._pending("intents") or self._pending("repairs"):
+                return False
             shards = await self._admin("/_miroir/shards", index=self.index)
             whole = all(group["read_owners"] == group["write_owners"] for each in shards for group in each["groups"])
             open_tasks = await client.get("/tasks", params={"statuses": "enqueued,processing", "limit": 1})
             return whole and open_tasks.json()["total"] == 0
 
         await eventually(at_rest, REST_S, f"seed {self.seed} at rest after {self.log}")
+
+    def _pending(self, table: str) -> int:
+        """Rows of a table of the store's file, read beside the running server."""
+        with closing(sqlite3.connect(f"file:{self.cluster.directory / 'miroir.db'}?mode=ro", uri=True)) as store:
+            count: int = store.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            return count
 
     async def _admin(self, path: str, **params: Any) -> Sequence[dict[str, Any]]:
         found = await trio.to_thread.run_sync(lambda: self.cluster.admin.get(path, **params))

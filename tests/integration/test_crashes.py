@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from tests.nodes import Cluster
 
 def store_rows(cluster: Cluster, table: str) -> int:
     """How many rows a table of the store's file has, read beside the running server."""
-    with sqlite3.connect(f"file:{cluster.directory / 'miroir.db'}?mode=ro", uri=True) as store:
+    with closing(sqlite3.connect(f"file:{cluster.directory / 'miroir.db'}?mode=ro", uri=True)) as store:
         count: int = store.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         return count
 
