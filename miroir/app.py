@@ -12,8 +12,9 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,11 +29,15 @@ from miroir.admin import create_admin_app
 from miroir.admin.overview import coverage, shard_counts
 from miroir.api import (
     Admission,
+    BatchResource,
+    BodyBudget,
+    Clients,
     DataPlane,
     DocumentResource,
     IndexResource,
     Router,
     SearchResource,
+    SelectionResource,
     SystemResource,
     TaskResource,
 )
@@ -49,22 +54,42 @@ from miroir.cluster import (
     Writer,
     seed,
 )
-from miroir.config import Config, Secrets
+from miroir.config import Config, Secrets, set_in_vain
 from miroir.coordination import Supervisor
-from miroir.http import ASGIApp, Message, Pool, Receive, Scope, Send, ServerLimits, open_listeners
+from miroir.http import (
+    HTTP_1,
+    HTTP_2,
+    ASGIApp,
+    BadCertificate,
+    Listener,
+    Message,
+    Pool,
+    Receive,
+    Scope,
+    Send,
+    ServerLimits,
+    inherited_sockets,
+    listeners_from,
+    open_listeners,
+    server_tls,
+)
 from miroir.http import serve as serve_http
 from miroir.indexes import GarbageCollector, IndexService, Registry, client_text
-from miroir.ingest import DocumentWriter
+from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
-from miroir.rebalance import IntentExpiry, Repairer, RepairOptions
+from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
 from miroir.search import DocumentReader, Planner, Scatter, SearchService
 from miroir.security import AdminDoor, DataDoor
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
-from miroir.tasks import Pruner, TaskTracker
+from miroir.tasks import Canceler, Deleter, Pruner, TaskTracker
 from miroir.telemetry import Metrics, configure_logging, get_logger
 
 _log = get_logger(__name__)
+
+
+_BODIES_HELD = 4
+"""Request bodies of the largest size that may be in memory at once."""
 
 
 class StartupError(Exception):
@@ -116,10 +141,10 @@ async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
     Raises `StartupError`, `StoreError`, `ForeignNode` or `OSError` (a port is taken) when it cannot start.
     """
     _check(config, secrets)
+    tls = _tls(config)
     async with AsyncExitStack() as stack:
         # The ports come first: who cannot have them must not touch the store of who does.
-        data_listeners = await _listen(stack, config.server.bind, config.server.port)
-        metrics_listeners = await _listen(stack, config.server.bind, config.server.metrics_port)
+        data_listeners, metrics_listeners = await _listen(stack, config)
         stack.enter_context(_sole_owner(Path(config.task_store.path)))
         store = await open_sqlite(Path(config.task_store.path))
         stack.push_async_callback(store.aclose)
@@ -134,17 +159,20 @@ async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
             async with _lifespan(services.admin_app):
                 limits = ServerLimits(max_body_bytes=config.server.max_body_bytes)
                 grace = float(config.server.shutdown_grace_s)
+                serve_data = _engine(config)
+                data_plane = _dispatch(services.data_plane, services.admin_app, config.admin.enabled)
+                doors_to = (
+                    (serve_data, data_plane, _secured(data_listeners, tls)),
+                    (serve_http, _metrics_app(services), metrics_listeners),
+                )
                 async with trio.open_nursery() as doors:
-                    for app, listeners in (
-                        (_dispatch(services.data_plane, services.admin_app), data_listeners),
-                        (_metrics_app(services), metrics_listeners),
-                    ):
+                    for serve_door, app, listeners in doors_to:
                         doors.start_soon(
-                            partial(serve_http, app, listeners, limits=limits, shutdown_grace_s=grace, stop=stop)
+                            partial(serve_door, app, listeners, limits=limits, shutdown_grace_s=grace, stop=stop)
                         )
                     port = data_listeners[0].socket.getsockname()[1]
                     metrics_port = metrics_listeners[0].socket.getsockname()[1]
-                    _log.info("ready to serve", port=port, metrics_port=metrics_port)
+                    _log.info("ready to serve", port=port, metrics_port=metrics_port, tls=tls is not None)
             nursery.cancel_scope.cancel()
 
 
@@ -179,6 +207,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         thresholds=Thresholds(config.health.unhealthy_threshold, config.health.recovery_threshold),
         latency_half_life_ms=config.replica_selection.ewma_half_life_ms,
     )
+    store.watch_in_sync(cluster.apply_in_sync)
     cluster.load_in_sync(await store.load_in_sync())
     prober = Prober(
         cluster,
@@ -192,7 +221,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     registry.load(await store.list_indexes())
 
     def clean(task: TaskRow, text: str) -> str:
-        return client_text(registry, task, text)
+        return edition_text(task, client_text(registry, task, text))
 
     tracker = TaskTracker(cluster, store, clean, metrics.task_reached)
     holds, lanes = Holds(store), Lanes()
@@ -238,31 +267,39 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     policy = config.scatter.unavailable_shard_policy
     reader = DocumentReader(scatter, planner, policy)
     searches = SearchService(scatter, policy)
-    repair_options = RepairOptions(config.rebalancer.cutover_hold_ms, config.rebalancer.migration_batch_size)
-    repairer = Repairer(cluster, store, registry, indexes, tracker, holds, lanes, repair_options, peer=peer)
+    copies = NodeCopies(cluster, store, registry, indexes, lanes, batch_size=config.rebalancer.migration_batch_size)
+    repairer = Repairer(
+        cluster, store, registry, tracker, holds, copies, peer=peer, hold_ms=config.rebalancer.cutover_hold_ms
+    )
     expiry = IntentExpiry(store)
     # One process owns a SQLite store: whatever intents are there were left by processes before it.
     await expiry.expire_left_behind(frozenset(intent.peer for intent in await store.open_intents()))
+    canceler, deleter = Canceler(cluster, store, tracker), Deleter(cluster, store, tracker)
     pruner = Pruner(store, config.task_registry, config.idempotency)
 
-    verdicts = Verdicts(cluster)
+    verdicts = Verdicts(cluster, node_timeout_s=node_timeout_s)
     admission = Admission(config.server.max_concurrent_requests)
+    clients = Clients()
     router = Router()
     for routes in (
-        SystemResource(cluster, registry, reader, default_shards=config.shards),
+        SystemResource(cluster, registry, reader, default_shards=config.shards, node_timeout_s=node_timeout_s),
         IndexResource(registry, indexes, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
+        SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, verdicts),
-        TaskResource(store),
+        TaskResource(store, canceler, deleter),
+        BatchResource(store),
     ):
         routes.register(router)
     data_plane = DataPlane(
         router,
         DataDoor(secrets.master_key),
         admission,
+        BodyBudget(_BODIES_HELD * config.server.max_body_bytes),
         metrics,
         timeout_s=config.server.request_timeout_ms / 1000.0,
         rng=rng,
+        clients=clients,
     )
 
     async def refresh_metrics() -> None:
@@ -273,6 +310,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         metrics.set_shard_distribution(shard_counts(cluster, registry, config.shards))
         for node, health in cluster.health.items():
             metrics.set_node_healthy(node, healthy=health.status == "healthy")
+            metrics.set_node_pool(node, *cluster.clients[node].pool)
         metrics.set_request_queue_depth(admission.waiting)
         metrics.set_tasks(
             oldest_open_seconds=tracker.oldest_open_s(), registered=sum((await store.count_tasks()).values())
@@ -296,10 +334,13 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         workers={
             "prober": prober.run,
             "tasks": tracker.run,
+            "cancelations": canceler.run,
+            "deletions": deleter.run,
             "garbage": garbage.run,
             "repair": repairer.run,
             "intents": expiry.run,
             "pruner": pruner.run,
+            "clients": clients.run,
         },
     )
 
@@ -359,8 +400,9 @@ def _check(config: Config, secrets: Secrets) -> None:
         raise StartupError("task_store.backend: redis is not built yet; use sqlite.")
     if config.server.workers > 1:
         raise StartupError("server.workers above 1 is not built yet; use 1.")
-    if config.server.engine != "native" or config.server.tls.cert:
-        raise StartupError("server.engine: hypercorn and server.tls are not built yet; leave them at their defaults.")
+    in_vain = set_in_vain(config)
+    if in_vain:
+        _log.warning("configured in vain: not built yet", keys=in_vain)
     if secrets.master_key is None:
         _log.warning("no master key: the data plane stands open to everybody", set="MIROIR_MASTER_KEY")
     if not secrets.admin_keys:
@@ -382,19 +424,61 @@ def _sole_owner(store: Path) -> Iterator[None]:
 # -- doors -----------------------------------------------------------------------------------------------------------
 
 
-async def _listen(stack: AsyncExitStack, host: str, port: int) -> list[trio.SocketListener]:
-    listeners = await open_listeners(host, port)
-    for listener in listeners:
-        stack.push_async_callback(trio.aclose_forcefully, listener)
-    return listeners
+async def _listen(stack: AsyncExitStack, config: Config) -> tuple[list[trio.SocketListener], list[trio.SocketListener]]:
+    """The listeners of the data plane and of the metrics: inherited under the names `data` and `metrics`, or opened."""
+    try:
+        inherited = inherited_sockets(os.environ)
+        strangers = sorted(set(inherited) - {"data", "metrics"})
+        if strangers:
+            raise ValueError(f"LISTEN_FDNAMES: {', '.join(strangers)}; the names are data and metrics")
+        found = {name: listeners_from(sockets) for name, sockets in inherited.items()}
+    except ValueError as failure:
+        raise StartupError(f"Inherited sockets: {failure}.") from None
+    ports = {"data": config.server.port, "metrics": config.server.metrics_port}
+    for name, port in ports.items():
+        if name not in found:
+            found[name] = await open_listeners(config.server.bind, port)
+        for listener in found[name]:
+            stack.push_async_callback(trio.aclose_forcefully, listener)
+    return found["data"], found["metrics"]
 
 
-def _dispatch(data_plane: ASGIApp, admin_app: ASGIApp) -> ASGIApp:
-    """`/_miroir` goes to the control plane, except readiness; everything else to the data plane."""
+def _tls(config: Config) -> ssl.SSLContext | None:
+    """The data plane's TLS. Raises `StartupError` for files that cannot be used."""
+    files = config.server.tls
+    if not files.cert:
+        return None
+    protocols = HTTP_2 if config.server.engine == "hypercorn" else HTTP_1
+    try:
+        return server_tls(Path(files.cert), Path(files.key), protocols=protocols)
+    except BadCertificate as failure:
+        raise StartupError(str(failure)) from None
+
+
+def _secured(listeners: list[trio.SocketListener], tls: ssl.SSLContext | None) -> Sequence[Listener]:
+    if tls is None:
+        return listeners
+    return [trio.SSLListener(listener, tls, https_compatible=True) for listener in listeners]
+
+
+def _engine(config: Config) -> Callable[..., Awaitable[None]]:
+    """Who serves the data plane."""
+    if config.server.engine == "native":
+        return serve_http
+    from miroir.http.hypercorn_server import serve_with_hypercorn
+
+    return serve_with_hypercorn
+
+
+def _dispatch(data_plane: ASGIApp, admin_app: ASGIApp, admin_enabled: bool) -> ASGIApp:
+    """`/_miroir` goes to the control plane, except readiness; everything else to the data plane.
+
+    With `admin.enabled: false` there is no control plane: its paths are as unknown as any other.
+    """
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path.startswith("/_miroir") and path != "/_miroir/ready":
+        if admin_enabled and path.startswith("/_miroir") and path != "/_miroir/ready":
             await admin_app(scope, receive, send)
         else:
             await data_plane(scope, receive, send)

@@ -1,21 +1,29 @@
 """The Meilisearch API: one module per resource, each `parse -> service -> response`."""
 
 from miroir.api.admission import Admission
+from miroir.api.batch_routes import BatchResource
+from miroir.api.bodies import BodyBudget
 from miroir.api.document_routes import DocumentResource
 from miroir.api.index_routes import IndexResource
+from miroir.api.leaving import Clients
 from miroir.api.plane import DataPlane
 from miroir.api.routing import Router
 from miroir.api.search_routes import SearchResource
+from miroir.api.selection_routes import SelectionResource
 from miroir.api.system import SystemResource
 from miroir.api.task_routes import TaskResource
 
 __all__ = [
     "Admission",
+    "BatchResource",
+    "BodyBudget",
+    "Clients",
     "DataPlane",
     "DocumentResource",
     "IndexResource",
     "Router",
     "SearchResource",
+    "SelectionResource",
     "SystemResource",
     "TaskResource",
 ]

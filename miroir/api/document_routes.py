@@ -10,7 +10,7 @@ import orjson
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import Query, is_count, json_object, refuse_body
 from miroir.api.routing import Router
-from miroir.cluster import SCRATCH_INDEX, Verdicts, Written
+from miroir.cluster import Verdicts, Written
 from miroir.errors import ApiError, miroir_error
 from miroir.indexes import Registry, check_uid
 from miroir.ingest import (
@@ -26,7 +26,7 @@ from miroir.nodes import NodeCall
 from miroir.search import DocumentReader, Listed
 from miroir.tasks import enqueued_view
 
-_UPLOAD_PARAMETERS: Final = ("primaryKey", "csvDelimiter", "customMetadata", "skipCreation")
+_UPLOAD_PARAMETERS: Final = ("primaryKey", "csvDelimiter")
 _LIST_PARAMETERS: Final = ("offset", "limit", "fields", "retrieveVectors", "ids", "filter", "sort")
 
 
@@ -45,7 +45,7 @@ class DocumentResource:
         router.add("POST", documents, self.add)
         router.add("PUT", documents, self.add)
         router.add("GET", documents, self.list)
-        router.add("POST", f"{documents}/fetch", self.fetch)
+        router.add("POST", f"{documents}/fetch", self.fetch, reads=True)
         router.add("POST", f"{documents}/delete-batch", self.delete_batch)
         router.add("GET", f"{documents}/{{id}}", self.get)
         router.add("DELETE", f"{documents}/{{id}}", self.delete_one)
@@ -66,12 +66,12 @@ class DocumentResource:
         uid = request.params[0]
         method: Method = "POST" if request.method == "POST" else "PUT"
         try:
-            return _written(await self._writer.add(uid, method, upload))
+            return written(await self._writer.add(uid, method, upload))
         except Unjudged as unjudged:
-            verdict = await self._verdicts.judge_task(_to_scratch(request, "/documents"), uid)
+            verdict = await self._verdicts.judge_task(to_scratch(request, "/documents"), uid)
             if verdict is None:
                 raise _unreadable(unjudged) from None
-            return _written(
+            return written(
                 await self._writer.fail(uid, "documentAdditionOrUpdate", verdict.error, received=verdict.received)
             )
 
@@ -83,12 +83,12 @@ class DocumentResource:
         try:
             ids = read_ids(request.body)
         except Unjudged:
-            await self._verdicts.refuse(_to_scratch(request, "/documents/delete-batch"))
-        return _written(await self._writer.delete(uid, ids))
+            await self._verdicts.refuse(to_scratch(request, "/documents/delete-batch"), uid)
+        return written(await self._writer.delete(uid, ids))
 
     async def delete_one(self, request: Request) -> Response:
         """Delete one; a task."""
-        return _written(await self._writer.delete(request.params[0], [request.params[1]]))
+        return written(await self._writer.delete(request.params[0], [request.params[1]]))
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -105,8 +105,11 @@ class DocumentResource:
         """A page, by query parameters."""
         query = Query(request, _LIST_PARAMETERS, "document")
         wanted: dict[str, Any] = {"offset": query.number("offset", 0), "limit": query.number("limit", 20)}
-        for name in ("fields", "ids", "sort"):
-            values = query.listed(name, str)
+        sort = query.text("sort")
+        if sort is not None:
+            wanted["sort"] = sort.split(",")
+        for name in ("fields", "ids"):
+            values = query.listed(name, str, star=name == "fields")
             if values is not None:
                 wanted[name] = values
         if query.boolean("retrieveVectors", False):
@@ -122,6 +125,10 @@ class DocumentResource:
         wanted = await json_object(self._verdicts, request, template)
         if not (is_count(wanted, "offset") and is_count(wanted, "limit")):
             await refuse_body(self._verdicts, request, template)
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        fields = wanted.get("fields", [])
+        if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+            await refuse_body(self._verdicts, request, template)
         return await self._list(request.params[0], wanted)
 
     async def _list(self, uid: str, wanted: Mapping[str, Any]) -> Response:
@@ -132,13 +139,13 @@ class DocumentResource:
         return Response(200, body, degraded_shards(listed.unavailable))
 
 
-def _to_scratch(request: Request, route: str) -> NodeCall:
-    """The request as it is, aimed at the scratch index."""
+def to_scratch(request: Request, route: str) -> NodeCall:
+    """The request as it is, aimed at a scratch index."""
     query = request.query_string.decode("latin-1")
     return NodeCall(
         "verdict",
         request.method,
-        f"/indexes/{SCRATCH_INDEX}{route}" + (f"?{query}" if query else ""),
+        f"/indexes/{{index}}{route}" + (f"?{query}" if query else ""),
         request.body,
         request.headers.get(b"content-type", b""),
         request.headers.get(b"content-encoding", b""),
@@ -150,10 +157,11 @@ def _unreadable(unjudged: Unjudged) -> ApiError:
     return miroir_error("miroir_not_supported", f"This payload cannot be spread over shards: {unjudged.reason}.")
 
 
-def _written(written: Written) -> Response:
-    groups = written.short_groups
+def written(write: Written) -> Response:
+    """What a write is answered with: its task, and the groups that lack copies of it."""
+    groups = write.short_groups
     headers = [(b"x-miroir-degraded", b"groups=" + b",".join(b"%d" % group for group in groups))] if groups else []
-    return json_response(202, enqueued_view(written.task), headers)
+    return json_response(202, enqueued_view(write.task), headers)
 
 
 def degraded_shards(shards: tuple[int, ...]) -> list[tuple[bytes, bytes]]:

@@ -13,11 +13,15 @@ from typing import Any, Final
 import trio
 
 from miroir.api.admission import Admission
+from miroir.api.bodies import BodyBudget
+from miroir.api.cors import cors_headers, preflight
+from miroir.api.leaving import Clients, Watched
 from miroir.api.messages import Request, Response, error_response
 from miroir.api.routing import Route, Router
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.http import ClientDisconnected, Receive, Scope, Send
 from miroir.security import DataDoor
+from miroir.store import StoreError
 from miroir.telemetry import Metrics, get_logger, log_request
 
 _log = get_logger(__name__)
@@ -32,11 +36,23 @@ class DataPlane:
     """The Meilisearch API over a router."""
 
     def __init__(
-        self, router: Router, door: DataDoor, admission: Admission, metrics: Metrics, *, timeout_s: float, rng: Random
+        self,
+        router: Router,
+        door: DataDoor,
+        admission: Admission,
+        budget: BodyBudget,
+        metrics: Metrics,
+        *,
+        timeout_s: float,
+        rng: Random,
+        clients: Clients | None = None,
     ) -> None:
+        """`clients`: watched for those that leave; None watches nobody."""
         self._router = router
         self._door = door
         self._admission = admission
+        self._budget = budget
+        self._clients = clients or Clients()
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._rng = rng
@@ -44,16 +60,19 @@ class DataPlane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         started = perf_counter()
-        headers = dict(scope["headers"])
+        headers = dict(reversed(scope["headers"]))  # of a name sent twice the first counts, as on a node
         request_id = self._request_id(headers.get(b"x-request-id"))
         template = _UNKNOWN
         self._metrics.request_started()
         status = _CLIENT_GONE
         context: dict[str, Any] = {}
         try:
-            found = self._router.find(scope["method"], scope["path"])
-            if isinstance(found, int):
-                response = Response(found, content_type=b"")
+            asked = preflight(scope["method"], headers)
+            found = self._router.find(scope["method"], _raw_path(scope))
+            if asked is not None:
+                response = asked
+            elif isinstance(found, int):
+                response = self._unrouted(found, scope)
             else:
                 route, params = found
                 template = route.template
@@ -62,7 +81,7 @@ class DataPlane:
                 )
                 response = await self._answer(route, request, receive)
             status, context = response.status, response.context
-            await _send(send, response, request_id)
+            await _send(send, response, request_id, cors_headers(headers))
         except ClientDisconnected:
             status = _CLIENT_GONE
         finally:
@@ -72,20 +91,33 @@ class DataPlane:
 
     async def _answer(self, route: Route, request: Request, receive: Receive) -> Response:
         """The door first, then the body: who may not come in need not be listened to."""
+        watched: Watched | None = None
         try:
-            if not route.open:
-                self._door.admit(request.headers.get(b"authorization"))
-            request.body = await _read(receive)
             if route.open:
                 return await route.endpoint(request)
-            with trio.fail_after(self._timeout_s):
-                async with self._admission:
-                    return await route.endpoint(request)
+            self._door.admit(request.headers.get(b"authorization"))
+            async with self._budget.body(receive) as request.body:
+                with trio.fail_after(self._timeout_s) as scope:
+                    async with self._admission:
+                        if not route.reads:
+                            return await route.endpoint(request)
+                        watched = self._clients.watch(receive, scope)
+                        try:
+                            return await route.endpoint(request)
+                        finally:
+                            await watched.end()
         except ApiError as error:
             return error_response(error)
         except ClientDisconnected:
             raise
+        except StoreError as failure:
+            _log.error("store away", request_id=request.request_id, reason=str(failure))
+            return error_response(
+                miroir_error("miroir_overloaded", "The task store cannot be reached. Try again shortly.")
+            )
         except trio.TooSlowError:
+            if watched is not None and watched.client_left:
+                raise ClientDisconnected from None
             seconds = f"{self._timeout_s:g}"
             return error_response(
                 miroir_error("miroir_timeout", f"No answer within {seconds} s. Try again, or ask for less at once.")
@@ -98,30 +130,30 @@ class DataPlane:
                 )
             )
 
+    def _unrouted(self, status: int, scope: Scope) -> Response:
+        """404 and 405 without a body, as a node; a 405 says what is allowed."""
+        allowed = self._router.methods(_raw_path(scope)) if status == 405 else ()
+        headers = [(b"allow", ", ".join(allowed).encode())] if allowed else []
+        return Response(status, headers=headers, content_type=b"")
+
     def _request_id(self, given: bytes | None) -> str:
         if given is not None and 0 < len(given) <= 64 and _SANE_ID.issuperset(given):
             return given.decode()
         return f"{self._rng.getrandbits(32):08x}"
 
 
-async def _read(receive: Receive) -> bytes:
-    """The whole body. `ApiError` when it is too large or broken, `ClientDisconnected` when it does not come."""
-    chunks: list[bytes] = []
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise ClientDisconnected
-        chunk: bytes = event.get("body", b"")
-        if not event.get("more_body"):
-            return b"".join([*chunks, chunk]) if chunks else chunk
-        chunks.append(chunk)
+def _raw_path(scope: Scope) -> str:
+    """The path as it was sent: its parts are decoded one by one, after the slashes between them were seen."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.decode("latin-1")
 
 
-async def _send(send: Send, response: Response, request_id: str) -> None:
+async def _send(send: Send, response: Response, request_id: str, common: tuple[tuple[bytes, bytes], ...]) -> None:
     headers = [
         (b"content-length", b"%d" % len(response.body)),
         (b"x-request-id", request_id.encode()),
         *response.headers,
+        *common,
     ]
     if response.content_type:
         headers.insert(0, (b"content-type", response.content_type))

@@ -8,24 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import orjson
 
 from miroir.api.messages import Request
-from miroir.cluster import SCRATCH_INDEX, Verdicts
+from miroir.cluster import Verdicts
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.nodes import NodeCall
 
 Value = TypeVar("Value")
 
+_NO_CODES: Final[Mapping[str, str]] = {}
+_TYPOS: Final = ((3, 0), (7, 1), (12, 2), (17, 3), (24, 4))
+"""Bytes a name has at most, and how far off it may be to be taken for another: a node's own rule."""
+_MOST_TYPOS: Final = 5
+
 
 async def refuse_body(verdicts: Verdicts, request: Request, template: str) -> NoReturn:
     """Raise a node's refusal of this request's body. `template` has `{index}` where the index stands."""
-    content_type = request.headers.get(b"content-type", b"")
-    target = template.replace("{index}", SCRATCH_INDEX)
-    await verdicts.refuse(NodeCall("verdict", request.method, target, request.body, content_type))
+    call = NodeCall(
+        "verdict",
+        request.method,
+        template,
+        request.body,
+        request.headers.get(b"content-type", b""),
+        request.headers.get(b"content-encoding", b""),
+    )
+    await verdicts.refuse(call, request.params[0] if request.params else "")
 
 
 async def json_object(verdicts: Verdicts, request: Request, template: str) -> dict[str, Any]:
@@ -43,14 +53,17 @@ async def json_object(verdicts: Verdicts, request: Request, template: str) -> di
 class Query:
     """A query string's members, each read once; what is left over is refused with the names that are known."""
 
-    def __init__(self, request: Request, known: Sequence[str], family: str) -> None:
-        """`family`: the middle of the error codes, `invalid_{family}_{name}`."""
+    def __init__(
+        self, request: Request, known: Sequence[str], family: str, codes: Mapping[str, str] = _NO_CODES
+    ) -> None:
+        """`family`: the middle of the error codes, `invalid_{family}_{name}`; `codes`: those made otherwise."""
         self._values = dict(request.query())
         self._family = family
+        self._codes = codes
         for name in self._values:
             if name not in known:
-                close = get_close_matches(name, known, 1, 0.7)
-                hint = f"did you mean `{close[0]}`? " if close else ""
+                meant = _meant(name, known)
+                hint = f"did you mean `{meant}`? " if meant else ""
                 listed = ", ".join(f"`{each}`" for each in known)
                 raise node_error(400, "bad_request", f"Unknown parameter `{name}`: {hint}expected one of {listed}")
 
@@ -62,25 +75,29 @@ class Query:
         """A number from 0 to 2^64 - 1."""
         return self._read(name, default, parse_number)
 
-    def optional_number(self, name: str) -> int | None:
-        """The same, None when absent."""
-        return self._read(name, None, parse_number)
+    def optional_uid(self, name: str) -> int | None:
+        """A task's uid, None when absent."""
+        return self._read(name, None, parse_uid)
 
     def boolean(self, name: str, default: bool) -> bool:
         """`true` or `false`."""
         return self._read(name, default, _parse_boolean)
 
-    def listed(self, name: str, parse: Callable[[str], Value]) -> list[Value] | None:
-        """Comma-separated values; None when absent, and for `*`, which means all."""
+    def listed(self, name: str, parse: Callable[[str], Value], *, star: bool = True) -> list[Value] | None:
+        """Comma-separated values, empty ones left out; None when absent, and for a `*` among them (`star`): all."""
         text = self._values.get(name)
-        if text is None or text == "*":
+        if text is None:
             return None
-
-        def parse_all(value: str) -> list[Value]:
-            return [parse(part.strip()) for part in value.split(",")]
-
-        empty: list[Value] = []
-        return self._read(name, empty, parse_all)
+        parts = [part for part in text.split(",") if part]
+        values = []
+        for place, part in enumerate(parts):
+            if star and part == "*":
+                continue
+            try:
+                values.append(parse(part))
+            except ValueError as failure:
+                raise self._invalid(name, failure, f"[{place}]" if len(parts) > 1 else "") from None
+        return None if star and "*" in parts else values
 
     def _read(self, name: str, default: Value, parse: Callable[[str], Value]) -> Value:
         text = self._values.get(name)
@@ -89,15 +106,45 @@ class Query:
         try:
             return parse(text)
         except ValueError as failure:
-            code = f"invalid_{self._family}_{_snake(name)}"
-            raise node_error(400, code, f"Invalid value in parameter `{name}`: {failure}") from None
+            raise self._invalid(name, failure) from None
+
+    def _invalid(self, name: str, failure: ValueError, place: str = "") -> ApiError:
+        code = self._codes.get(name) or f"invalid_{self._family}_{_snake(name)}"
+        return node_error(400, code, f"Invalid value in parameter `{name}{place}`: {failure}")
 
 
-def parse_number(text: str) -> int:
-    """A non-negative integer, in a node's words otherwise."""
-    if text.isascii() and text.isdigit() and int(text) < 1 << 64:
-        return int(text)
+def parse_number(text: str, bits: int = 64) -> int:
+    """A non-negative integer of so many bits; `ValueError` in a node's words otherwise."""
+    digits = text.removeprefix("+")
+    if digits.isascii() and digits.isdigit() and len(digits.lstrip("0")) <= 20 and int(digits) < 1 << bits:
+        return int(digits)
     raise ValueError(f"could not parse `{text}` as a positive integer")
+
+
+def parse_uid(text: str) -> int:
+    """A task's uid: 32 bits, as on a node."""
+    return parse_number(text, 32)
+
+
+def _meant(name: str, known: Sequence[str]) -> str | None:
+    """Which name was meant: the nearest, if a name of that length may be so far off."""
+    allowed = next((typos for length, typos in _TYPOS if len(name.encode()) <= length), _MOST_TYPOS)
+    nearest = min(known, key=lambda each: _distance(name, each))
+    return nearest if 0 < allowed >= _distance(name, nearest) else None
+
+
+def _distance(one: str, other: str) -> int:
+    """Letters to add, drop, exchange or swap with their neighbour (Damerau 1964, optimal string alignment)."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        before_that, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                cost = min(cost, before_that[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
 
 
 def _parse_boolean(text: str) -> bool:

@@ -19,6 +19,8 @@ class Route:
     endpoint: Endpoint
     open: bool = False
     """No key is asked for."""
+    reads: bool = False
+    """It changes nothing, and is given up when its client leaves."""
 
 
 @dataclass(slots=True)
@@ -34,8 +36,10 @@ class Router:
     def __init__(self) -> None:
         self._root = _Branch()
 
-    def add(self, method: str, template: str, endpoint: Endpoint, *, open: bool = False) -> None:
-        """Register `/indexes/{uid}`-like templates; each `{...}` stands for one part."""
+    def add(
+        self, method: str, template: str, endpoint: Endpoint, *, open: bool = False, reads: bool | None = None
+    ) -> None:
+        """Register `/indexes/{uid}`-like templates; each `{...}` stands for one part. `reads` is true for a GET."""
         branch = self._root
         for part in _parts(template):
             if part.startswith("{"):
@@ -44,7 +48,7 @@ class Router:
                 branch = branch.variable
             else:
                 branch = branch.fixed.setdefault(part, _Branch())
-        branch.routes[method] = Route(template, endpoint, open)
+        branch.routes[method] = Route(template, endpoint, open, method == "GET" if reads is None else reads)
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]] | int:
         """The route and the variable parts; 404 for an unknown path, 405 for an unknown method on a known one.
@@ -59,12 +63,22 @@ class Router:
                 following = branch.variable
                 if following is None:
                     return 404
-                params.append(unquote(part))
+                params.append(unquote(part, errors="replace"))
             branch = following
         route = branch.routes.get(method)
         if route is not None:
             return route, tuple(params)
         return 405 if branch.routes else 404
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """The methods that a known path takes, in alphabetical order; none for an unknown one."""
+        branch = self._root
+        for part in _parts(path):
+            following = branch.fixed.get(part) or branch.variable
+            if following is None:
+                return ()
+            branch = following
+        return tuple(sorted(branch.routes))
 
 
 def _parts(path: str) -> list[str]:

@@ -21,7 +21,7 @@ class SearchResource:
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
-        router.add("POST", "/indexes/{uid}/search", self.search)
+        router.add("POST", "/indexes/{uid}/search", self.search, reads=True)
 
     async def search(self, request: Request) -> Response:
         """A search over all shards."""

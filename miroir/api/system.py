@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -13,7 +14,7 @@ from miroir.api.routing import Router
 from miroir.api.statistics import IndexStatistics, index_statistics
 from miroir.cluster import Cluster
 from miroir.http import ExchangeError
-from miroir.indexes import Registry
+from miroir.indexes import Registry, check_uid
 from miroir.nodes import NodeAnswerError
 from miroir.search import DocumentReader
 
@@ -23,11 +24,20 @@ _VERSION_KEPT_S = 60.0
 class SystemResource:
     """Answers for the cluster as one server."""
 
-    def __init__(self, cluster: Cluster, registry: Registry, documents: DocumentReader, *, default_shards: int) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        registry: Registry,
+        documents: DocumentReader,
+        *,
+        default_shards: int,
+        node_timeout_s: float,
+    ) -> None:
         self._cluster = cluster
         self._registry = registry
         self._documents = documents
         self._default_shards = default_shards
+        self._node_timeout_s = node_timeout_s
         self._version: bytes | None = None
         self._version_until = 0.0
 
@@ -72,11 +82,9 @@ class SystemResource:
         return Response(200, self._version)
 
     async def _ask_version(self) -> bytes:
-        for node in sorted(self._cluster.usable_nodes()):
-            try:
+        for node in self._cluster.readiest():
+            with trio.move_on_after(self._node_timeout_s), suppress(ExchangeError, NodeAnswerError):
                 return await self._cluster.clients[node].version()
-            except (ExchangeError, NodeAnswerError):
-                continue
         raise no_node("its version")
 
     async def stats(self, _: Request) -> Response:
@@ -98,6 +106,7 @@ class SystemResource:
     async def index_stats(self, request: Request) -> Response:
         """One index."""
         uid = request.params[0]
+        check_uid(uid)
         self._registry.get(uid)
         return json_response(200, (await self._index(uid, await self._node_stats())).view())
 
@@ -116,10 +125,8 @@ class SystemResource:
         gathered: dict[str, dict[str, Any]] = {}
 
         async def ask(node: str) -> None:
-            try:
+            with trio.move_on_after(self._node_timeout_s), suppress(ExchangeError, NodeAnswerError):
                 gathered[node] = await self._cluster.clients[node].stats()
-            except (ExchangeError, NodeAnswerError):
-                return
 
         async with trio.open_nursery() as nursery:
             for node in sorted(self._cluster.usable_nodes()):

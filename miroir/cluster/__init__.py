@@ -9,11 +9,11 @@ from miroir.cluster.probing import ForeignNode, Prober
 from miroir.cluster.quorum import quorums, short_groups
 from miroir.cluster.state import Cluster
 from miroir.cluster.topology import Group, Node, Topology, seed
-from miroir.cluster.verdicts import SCRATCH_INDEX, Verdicts
+from miroir.cluster.verdicts import SCRATCH_PREFIX, Verdicts
 from miroir.cluster.writing import NodeRefusal, Operation, Writer, Written
 
 __all__ = [
-    "SCRATCH_INDEX",
+    "SCRATCH_PREFIX",
     "Cluster",
     "ForeignNode",
     "Group",

@@ -87,6 +87,7 @@ class Prober:
     async def probe(self, node: str) -> None:
         """One probe, and what follows from it."""
         client = self._cluster.clients[node]
+        suspicions = self._cluster.suspicions(node)
         with trio.move_on_after(self._timeout_s) as patience:
             try:
                 seen_before = self._known.get(node)
@@ -98,9 +99,11 @@ class Prober:
         if patience.cancelled_caught:
             self._cluster.node_missed(node, f"no answer within {self._timeout_s:g} s")
             return
-        await self._judge(node, seen_before, identity, highest)
+        await self._judge(node, seen_before, identity, highest, suspicions)
 
-    async def _judge(self, node: str, seen: NodeIdentity | None, identity: Identity | None, highest: int) -> None:
+    async def _judge(
+        self, node: str, seen: NodeIdentity | None, identity: Identity | None, highest: int, suspicions: int
+    ) -> None:
         if identity is not None and (identity.cluster_id, identity.node_id) != (self._cluster_id, node):
             reason = (
                 f"{node} carries the identity of node {identity.node_id!r} of cluster {identity.cluster_id}, "
@@ -121,15 +124,13 @@ class Prober:
         if known != seen:
             await self._store.save_identity(known)
             self._known[node] = known
-        self._cluster.node_identified(node, identity.incarnation)
+        self._cluster.node_identified(node, identity.incarnation, looked_at=suspicions)
         self._cluster.node_answered(node)
 
     async def _lost_disk(self, node: str, seen: NodeIdentity, loss: str) -> None:
         _log.error("node lost its disk", node_id=node, reason=loss, incarnation=seen.incarnation)
         self._cluster.node_condemned(node, loss)
-        changed = await self._store.drop_node_copies(node, f"{node}#{seen.incarnation}")
-        for physical_uid, copies in changed.items():
-            self._cluster.apply_in_sync(physical_uid, copies)
+        await self._store.drop_node_copies(node, f"{node}#{seen.incarnation}")
 
     async def _new_life(self, node: str) -> Identity | None:
         identity = Identity(self._cluster_id, node, uuid4().hex)

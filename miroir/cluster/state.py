@@ -6,7 +6,9 @@ what was computed from it (plans) can be kept until it does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import time
 
 import trio
@@ -22,6 +24,8 @@ from miroir.telemetry import get_logger
 _log = get_logger(__name__)
 
 _ALIVE_ERRORS = frozenset({None, "cancelled"})
+_NO_VERDICT = frozenset({"probe", "verdict"})
+"""Operations that say nothing of a node's health: probes speak for themselves, verdicts carry what clients sent."""
 
 
 class Cluster:
@@ -46,6 +50,7 @@ class Cluster:
         self.incarnations: dict[str, str] = {}
         self._suspects: dict[str, trio.Event] = {}
         self._cleared: dict[str, trio.Event] = {}
+        self._suspicions: Counter[str] = Counter()
         self._in_sync: dict[str, dict[int, frozenset[str]]] = {}
         self._placements: dict[int, Placement] = {}
         self.adopt(topology)
@@ -58,7 +63,8 @@ class Cluster:
         self._placements.clear()
         for node in topology.nodes:
             if node.id not in self.clients:
-                self.clients[node.id] = self._connect(node.id, node.address, self.observe)
+                client = self.clients[node.id] = self._connect(node.id, node.address, self.observe)
+                client.when_lost(partial(self.suspect, node.id))
                 self.health[node.id] = Health()
                 self.latency[node.id] = LatencyMeter(self._half_life_ms)
                 self._suspects[node.id] = trio.Event()
@@ -80,7 +86,7 @@ class Cluster:
         self.generation += 1
 
     def apply_in_sync(self, physical_uid: str, changed: ShardCopies) -> None:
-        """Some shards' sets changed in the store."""
+        """Some shards' sets changed in the store (`Store.watch_in_sync`)."""
         if changed:
             self._in_sync.setdefault(physical_uid, {}).update(changed)
             self.generation += 1
@@ -104,15 +110,24 @@ class Cluster:
         """All such nodes."""
         return frozenset(node for node in self.clients if self.usable(node))
 
-    def node_identified(self, node: str, incarnation: str) -> None:
-        """Its disk is the one of this incarnation; whoever waited for that (`confirmed`) goes on."""
+    def suspicions(self, node: str) -> int:
+        """How often it was suspected so far."""
+        return self._suspicions[node]
+
+    def node_identified(self, node: str, incarnation: str, *, looked_at: int | None = None) -> None:
+        """Its disk is the one of this incarnation; whoever waited for that (`confirmed`) goes on.
+
+        `looked_at`: its suspicions when the look began. One that came later is not answered by it.
+        """
         if self.incarnations.get(node) != incarnation:
             self.incarnations[node] = incarnation
             self.generation += 1
-        self._cleared[node].set()
+        if looked_at is None or looked_at == self._suspicions[node]:
+            self._cleared[node].set()
 
     def suspect(self, node: str) -> None:
         """A connection to it broke: it may have restarted on another disk. The prober looks at once."""
+        self._suspicions[node] += 1
         if self._cleared[node].is_set():
             self._cleared[node] = trio.Event()
         self._suspects[node].set()
@@ -124,7 +139,17 @@ class Cluster:
 
     async def confirmed(self, node: str) -> None:
         """Wait until no suspicion is on the node. A write must not reach a disk nobody has looked at."""
-        await self._cleared[node].wait()
+        cleared = None
+        while cleared is not self._cleared[node]:  # it may be suspected again before this task has its turn
+            cleared = self._cleared[node]
+            await cleared.wait()
+
+    def readiest(self) -> list[str]:
+        """Usable nodes, those without suspicion first, then by their latency: whom to ask what any node can say."""
+        return sorted(
+            self.usable_nodes(),
+            key=lambda node: (not self._cleared[node].is_set(), self.latency[node].mean_ms, node),
+        )
 
     def node_answered(self, node: str) -> None:
         """A probe found it in order."""
@@ -140,10 +165,13 @@ class Cluster:
         self._turn(node, condemned(self.health[node], reason))
 
     def observe(self, node: str, operation: str, seconds: float, error: str | None) -> None:
-        """Told of every exchange with a node: latency statistics, and health from live traffic."""
+        """Told of every exchange with a node: latency statistics, and health from live traffic.
+
+        A whole answer is a sign of life whatever its status; only a missing or broken one counts against the node.
+        """
         if error is None:
             self.latency[node].record(seconds * 1000.0, _now_ms())
-        elif error not in _ALIVE_ERRORS and operation != "probe":
+        elif error not in _ALIVE_ERRORS and operation not in _NO_VERDICT and not error.startswith("status_"):
             self.node_missed(node, error)
             self.suspect(node)
 

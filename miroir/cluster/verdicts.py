@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, NoReturn
+from uuid import uuid4
 
 import msgspec
 import trio
 
 from miroir.cluster.state import Cluster
-from miroir.errors import ApiError, ErrorBody, node_error
+from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
 from miroir.http import ExchangeError, Response
 from miroir.nodes import NodeAnswerError, NodeCall
 from miroir.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-SCRATCH_INDEX: Final = "_miroir_scratch"
+SCRATCH_PREFIX: Final = "_miroir_scratch"
+"""How scratch indexes are named at first. Each judgement has its own, or a neighbour's deletion would join it."""
 
 _TASK_PATIENCE_S: Final = 5.0
+_CLEAN_UP_S: Final = 2.0
 
 
 class _Error(msgspec.Struct):
@@ -45,41 +48,56 @@ class TaskVerdict:
 
 
 class Verdicts:
-    """Asks usable nodes, one after the other until one answers."""
+    """Asks usable nodes, the readiest first, until one answers; each has `node_timeout_s`."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, node_timeout_s: float) -> None:
         self._cluster = cluster
+        self._node_timeout_s = node_timeout_s
 
-    async def refuse(self, call: NodeCall) -> NoReturn:
-        """Raise a node's refusal of this call. Only for what a node is sure to refuse."""
-        answered = await self._ask(call)
+    async def refuse(self, call: NodeCall, uid: str) -> NoReturn:
+        """Raise a node's refusal of this call. Only for what a node is sure to refuse.
+
+        `call.target` has `{index}` where the index stands; `uid` is the index that texts shall name.
+        """
+        answered = await self._ask(_aimed(call, SCRATCH_PREFIX))
         if answered is not None:
-            _raise_refusal(answered[1])
+            _raise_refusal(answered[1], SCRATCH_PREFIX, uid)
             _log.warning("a node took what was to be refused", node_id=answered[0], operation=call.target)
         raise node_error(400, "bad_request", "The request's body is not what this route takes.")
 
-    async def judge_task(self, call: NodeCall, uid: str) -> TaskVerdict | None:
-        """Raise a node's refusal, or return how the task fails on the node; None if it does not fail.
+    async def check(self, call: NodeCall, uid: str) -> None:
+        """Raise a node's refusal of this call, or return if a node takes it.
 
-        `uid` is the index that texts shall name. The scratch index is deleted again.
+        Only for what changes nothing on an index that is not there: what a node has taken fails as a task of its own.
+        503 `miroir_no_quorum` with no node there to look at it.
         """
-        answered = await self._ask(call)
+        answered = await self._ask(_aimed(call, SCRATCH_PREFIX))
+        if answered is None:
+            raise miroir_error("miroir_no_quorum", "No node can be reached to check this request. Try again shortly.")
+        _raise_refusal(answered[1], SCRATCH_PREFIX, uid)
+
+    async def judge_task(self, call: NodeCall, uid: str) -> TaskVerdict | None:
+        """Raise a node's refusal, or return how the task fails on the node; None if it does not fail."""
+        scratch = f"{SCRATCH_PREFIX}_{uuid4().hex}"
+        answered = await self._ask(_aimed(call, scratch))
         if answered is None:
             return None
         node, response = answered
-        _raise_refusal(response)
+        _raise_refusal(response, scratch, uid)
         client = self._cluster.clients[node]
         try:
             with trio.fail_after(_TASK_PATIENCE_S):
                 task = await client.finished(msgspec.json.decode(response.body, type=_Enqueued).task_uid)
-                await client.enqueue(NodeCall("verdict", "DELETE", f"/indexes/{SCRATCH_INDEX}"))
         except (trio.TooSlowError, ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
             _log.info("no verdict", node_id=node, reason=str(failure))
             return None
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEAN_UP_S):
+                await client.enqueue(NodeCall("verdict", "DELETE", f"/indexes/{scratch}"))
         if task.error is None:
             return None
         error: ErrorBody = {
-            "message": task.error.message.replace(SCRATCH_INDEX, uid),
+            "message": task.error.message.replace(scratch, uid),
             "code": task.error.code,
             "type": task.error.type,
             "link": task.error.link,
@@ -87,21 +105,27 @@ class Verdicts:
         return TaskVerdict(error, int((task.details or {}).get("receivedDocuments") or 0))
 
     async def _ask(self, call: NodeCall) -> tuple[str, Response] | None:
-        for node in sorted(self._cluster.usable_nodes()):
-            try:
-                response = await self._cluster.clients[node].call(call, idempotent=False)
-            except ExchangeError:
-                continue
-            if response.status <= 500:  # a node says 500 to some payloads, and means it
-                return node, response
+        for node in self._cluster.readiest():
+            with trio.move_on_after(self._node_timeout_s):
+                try:
+                    response = await self._cluster.clients[node].call(call, idempotent=False)
+                except ExchangeError:
+                    continue
+                if response.status <= 500:  # a node says 500 to some payloads, and means it
+                    return node, response
         return None
 
 
-def _raise_refusal(response: Response) -> None:
+def _aimed(call: NodeCall, index: str) -> NodeCall:
+    return msgspec.structs.replace(call, target=call.target.replace("{index}", index))
+
+
+def _raise_refusal(response: Response, scratch: str, uid: str) -> None:
     if response.status < 400:
         return
     try:
         error = msgspec.json.decode(response.body, type=_Error)
     except msgspec.DecodeError:
         return
-    raise ApiError(response.status, error.message, code=error.code, type=error.type, link=error.link)
+    message = error.message.replace(scratch, uid)
+    raise ApiError(response.status, message, code=error.code, type=error.type, link=error.link)

@@ -27,7 +27,7 @@ from miroir.cluster.placement import Placement
 from miroir.cluster.quorum import QuorumPolicy, quorums, short_groups
 from miroir.cluster.state import Cluster
 from miroir.errors import ApiError, miroir_error
-from miroir.nodes import Accepted, NodeCall, Outcome, Refused, Unknown, Unsent
+from miroir.nodes import Accepted, NodeCall, Outcome, Refused, Unconfirmed, Unknown, Unsent
 from miroir.store import (
     Begin,
     Commit,
@@ -163,7 +163,6 @@ class Writer:
         finally:
             for place in places.values():
                 place.leave()
-        self._cluster.apply_in_sync(operation.physical_uid, committed.in_sync)
         self._follow(committed.task)
         return Written(committed.task, short_groups(placement, _frozen(sending.accepted, operation.shards)))
 
@@ -191,14 +190,17 @@ class Writer:
         sending: _Sending,
     ) -> None:
         sending.asked.add(node)
-        if place is not None:
-            await place.turn()
+        incarnation = self._cluster.incarnations.get(node, "")
+        outcomes: Sequence[Outcome] = [Unsent("an earlier write holds the node up")]
         try:
-            outcomes = await self._send_calls(node, operation.calls(intent, shards))
+            with trio.move_on_after(self._node_timeout_s) as waiting:
+                if place is not None:
+                    await place.turn()
+            if not waiting.cancelled_caught:
+                outcomes = await self._send_calls(node, operation.calls(intent, shards))
         finally:
             if place is not None:
                 place.leave()
-        incarnation = self._cluster.incarnations.get(node, "")
         taken = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         sending.node_tasks += [NodeTask(node, incarnation, outcome.task_uid, shards) for outcome in taken]
         if len(taken) == len(outcomes):
@@ -215,20 +217,27 @@ class Writer:
     async def _send_calls(self, node: str, calls: Sequence[NodeCall]) -> list[Outcome]:
         """Send them in order until one is not accepted."""
         outcomes: list[Outcome] = []
-        if not self._cluster.usable(node):
-            return [Unsent("the node is not available")]
-        with trio.move_on_after(self._node_timeout_s) as confirming:
-            await self._cluster.confirmed(node)
-        if confirming.cancelled_caught or not self._cluster.usable(node):
-            return [Unsent("the node's disk could not be confirmed")]
         for call in calls:
-            outcome: Outcome = Unknown(f"no answer within {self._node_timeout_s:g} s")
-            with trio.move_on_after(self._node_timeout_s):
-                outcome = await self._cluster.clients[node].enqueue(call)
-            outcomes.append(outcome)
-            if not isinstance(outcome, Accepted):
+            outcomes.append(await self._send_confirmed(node, call))
+            if not isinstance(outcomes[-1], Accepted):
                 break
         return outcomes
+
+    async def _send_confirmed(self, node: str, call: NodeCall) -> Outcome:
+        """Send it once the disk was looked at; look again when a connection is found lost in the very moment."""
+        outcome: Outcome = Unsent("the node is not available")
+        deadline = trio.current_time() + self._node_timeout_s
+        while self._cluster.usable(node):
+            with trio.CancelScope(deadline=deadline) as confirming:
+                await self._cluster.confirmed(node)
+            if confirming.cancelled_caught or not self._cluster.usable(node):
+                return Unsent("the node's disk could not be confirmed")
+            outcome = Unknown(f"no answer within {self._node_timeout_s:g} s")
+            with trio.move_on_after(self._node_timeout_s):
+                outcome = await self._cluster.clients[node].enqueue(call)
+            if not isinstance(outcome, Unconfirmed):
+                break
+        return outcome
 
     # -- commit ------------------------------------------------------------------------------------------------------
 

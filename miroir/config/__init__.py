@@ -6,6 +6,7 @@ from miroir.config.model import Config
 from miroir.config.problems import ConfigError, Problem
 from miroir.config.refusals import settle_may_be_skipped
 from miroir.config.secrets import Secrets, load_secrets, parse_admin_keys, secret_names
+from miroir.config.unbuilt import set_in_vain
 
 __all__ = [
     "Config",
@@ -17,5 +18,6 @@ __all__ = [
     "load_secrets",
     "parse_admin_keys",
     "secret_names",
+    "set_in_vain",
     "settle_may_be_skipped",
 ]

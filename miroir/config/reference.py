@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from miroir.config.base import Section
 from miroir.config.model import Config
 from miroir.config.schema import accepts_none, as_section, bare
+from miroir.config.unbuilt import UNBUILT, UNBUILT_KEYS
 
 BEGIN: Final = "<!-- begin: generated from the models -->"
 END: Final = "<!-- end: generated from the models -->"
@@ -34,7 +35,7 @@ def tables() -> str:
         section = as_section(field.annotation)
         if section is not None:
             rows = "".join("\n" + row for row in _rows(section, ""))
-            parts += [f"### `{name}`", _meaning(section), _HEAD + rows]
+            parts += [f"### `{name}`", _meaning(section), *_not_built(name), _HEAD + rows]
             parts.extend(_entry_tables(section, name))
     return "\n\n".join(parts)
 
@@ -44,6 +45,13 @@ def page(text: str) -> str:
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+
+
+def _not_built(name: str) -> list[str]:
+    if name in UNBUILT:
+        return ["*Not built yet: accepted and checked, without effect.*"]
+    keys = ", ".join(f"`{key}`" for key in sorted(UNBUILT_KEYS.get(name, ())))
+    return [f"*Not built yet, accepted without effect: {keys}.*"] if keys else []
 
 
 def _rows(section: type[Section], prefix: str) -> Iterator[str]:

@@ -2,12 +2,25 @@
 
 from miroir.http.asgi import ASGIApp, BodyLimit, ClientDisconnected, Message, Receive, Scope, Send
 from miroir.http.limits import ServerLimits
+from miroir.http.listeners import inherited_sockets, listeners_from, open_listeners
 from miroir.http.pool import Exchange, Pool
-from miroir.http.response import BadResponse, ConnectFailed, ConnectionLost, ExchangeError, PoolClosed, Response
-from miroir.http.server import open_listeners, serve
+from miroir.http.response import (
+    BadResponse,
+    ConnectFailed,
+    ConnectionLost,
+    ExchangeError,
+    PoolClosed,
+    Response,
+    Unwitnessed,
+)
+from miroir.http.server import Listener, serve
+from miroir.http.tls import HTTP_1, HTTP_2, BadCertificate, server_tls
 
 __all__ = [
+    "HTTP_1",
+    "HTTP_2",
     "ASGIApp",
+    "BadCertificate",
     "BadResponse",
     "BodyLimit",
     "ClientDisconnected",
@@ -15,6 +28,7 @@ __all__ = [
     "ConnectionLost",
     "Exchange",
     "ExchangeError",
+    "Listener",
     "Message",
     "Pool",
     "PoolClosed",
@@ -23,6 +37,10 @@ __all__ = [
     "Scope",
     "Send",
     "ServerLimits",
+    "Unwitnessed",
+    "inherited_sockets",
+    "listeners_from",
     "open_listeners",
     "serve",
+    "server_tls",
 ]

@@ -49,6 +49,11 @@ class ClientConnection:
         return self._wire.readable()
 
     @property
+    def stands(self) -> bool:
+        """Whether the node has certainly not closed it, even if an answer is waiting to be read."""
+        return self._wire.stands()
+
+    @property
     def has_arrived(self) -> bool:
         """Whether something of the answer (or its end) can be read now."""
         return self._wire.readable()

@@ -5,6 +5,12 @@ that the node has closed meanwhile is noticed before it is used, not by the fail
 sent twice, except a read whose reused connection broke before one byte of an answer came back (the node closed it in
 the very moment; RFC 9112, section 9.3.1), which goes out once more on a fresh connection.
 
+A connection that ended by itself is a *loss*: the process at its other end may be gone, and another one, on another
+disk, may have taken its place. So is opening one when no other stands that was there before: nothing then says that it
+leads to the process we knew. As long as one connection stands, new ones lead where it leads. Losses are told to
+`on_lost`, and a request sent `witnessed` does not go out when there was one since it was asked for: its caller looks
+who is there, and tries again.
+
 A deadline is the caller's cancel scope. A cancelled exchange closes its connection, since its answer is still coming.
 """
 
@@ -19,9 +25,11 @@ from urllib.parse import urlsplit
 import trio
 
 from miroir.http.client_connection import ClientConnection
-from miroir.http.response import ConnectionLost, PoolClosed, Response
+from miroir.http.response import ConnectionLost, PoolClosed, Response, Unwitnessed
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+_ONE_SEGMENT = 1200
+"""Bytes of a request that arrive in one piece on any network."""
 _BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -51,6 +59,7 @@ class Exchange:
             try:
                 response = await connection.receive()
             except ConnectionLost:
+                self._pool.lost()
                 if not self._retry or connection.answered:
                     raise
                 self._retry = False
@@ -63,7 +72,10 @@ class Exchange:
             self.abandon()
             raise
         self._connection = None
-        self._pool.release(connection, reusable=connection.reusable)
+        self._pool.keeps_alive = connection.reusable
+        # A node that refuses a request before it has read all of it leaves the rest in its way and goes deaf.
+        in_doubt = response.status >= 400 and len(self._request) > _ONE_SEGMENT
+        self._pool.release(connection, reusable=connection.reusable and not in_doubt)
         return response
 
     def has_arrived(self) -> bool:
@@ -92,7 +104,8 @@ class Pool:
     """The connections to one node at `address` (`http://host:port` or `https://...`).
 
     `default_headers` go out with every request, encoded once. `on_connect` is called for every connection opened.
-    `tls` replaces the default context for https. Raises `ValueError` for an address that is none.
+    One idle connection is kept whatever `max_idle` says. `tls` replaces the default context for https. Raises
+    `ValueError` for an address that is none.
     """
 
     def __init__(
@@ -114,15 +127,22 @@ class Pool:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
         self._prefix = _encode_headers(((b"host", parts.netloc.rpartition("@")[2].encode("idna")), *default_headers))
-        self._max_idle = max_idle
+        self._max_idle = max(max_idle, 1)
         self._max_total = max_total
         self._idle_timeout_s = idle_timeout_s
         self.max_response_bytes = max_response_bytes
         self._on_connect = on_connect
         self._idle: deque[ClientConnection] = deque()
         self._waiters: deque[_Waiter] = deque()
+        self._busy: set[ClientConnection] = set()
         self._in_use = 0
+        self._losses = 0
+        self._known = False  # whether there ever was a connection
         self._closed = False
+        self.keeps_alive = True
+        """Whether the last answer left its connection open. Otherwise none can stand witness, and none is asked for."""
+        self.on_lost: Callable[[], None] | None = None
+        """Called when a connection has ended by itself, or a new one is opened that no other stands witness for."""
 
     @property
     def in_use(self) -> int:
@@ -140,29 +160,51 @@ class Pool:
         return len(self._waiters)
 
     async def request(
-        self, method: str, target: str, *, headers: Headers = (), body: bytes = b"", idempotent: bool = False
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Headers = (),
+        body: bytes = b"",
+        idempotent: bool = False,
+        witnessed: bool = False,
     ) -> Response:
-        """Send a request and read its answer. Raises `ExchangeError`; see `start` for `idempotent`."""
-        exchange = await self.start(method, target, headers=headers, body=body, idempotent=idempotent)
+        """Send a request and read its answer. Raises `ExchangeError`; see `start` for the rest."""
+        exchange = await self.start(
+            method, target, headers=headers, body=body, idempotent=idempotent, witnessed=witnessed
+        )
         return await exchange.response()
 
     async def start(
-        self, method: str, target: str, *, headers: Headers = (), body: bytes = b"", idempotent: bool = False
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Headers = (),
+        body: bytes = b"",
+        idempotent: bool = False,
+        witnessed: bool = False,
     ) -> Exchange:
         """Take or open a connection, write the whole request, and return before any of the answer is read.
 
         GET, HEAD and OPTIONS, and whatever the caller calls `idempotent`, are sent once more when a reused connection
-        turns out broken. Raises `ConnectFailed`, `ConnectionLost` or `PoolClosed`, and `ValueError` for a target or
-        header that cannot stand in a head.
+        turns out broken. `witnessed` sends nothing unless the process that is there has been there since the call
+        (otherwise `Unwitnessed`). Raises `ConnectFailed`, `ConnectionLost` or `PoolClosed`, and `ValueError` for a
+        target or header that cannot stand in a head.
         """
         request = self._encode(method, target, headers, body)
         is_head = method == "HEAD"
+        losses = self._losses
         connection, reused = await self._acquire()
-        retry = reused and (idempotent or method in _SAFE_METHODS)
+        if witnessed and self._losses != losses and self.keeps_alive:
+            self.release(connection, reusable=True)
+            raise Unwitnessed("a connection to the node has ended")
+        retry = reused and not witnessed and (idempotent or method in _SAFE_METHODS)
         try:
             try:
                 await connection.send(request, is_head=is_head, max_body_bytes=self.max_response_bytes)
             except ConnectionLost:
+                self.lost()
                 if not retry:
                     raise
                 retry = False
@@ -187,14 +229,22 @@ class Pool:
 
     def release(self, connection: ClientConnection, *, reusable: bool) -> None:
         """Give a connection back, or its place when it cannot be used again."""
+        self._busy.discard(connection)
         if not reusable or self._closed:
             connection.close()
         self._pass_on(connection if reusable and not self._closed else None)
 
     async def replace(self, connection: ClientConnection) -> ClientConnection:
         """A fresh connection in the place of a broken one. The place stays taken when this fails."""
+        self._busy.discard(connection)
         connection.close()
         return await self._open()
+
+    def lost(self) -> None:
+        """Take note of a loss."""
+        self._losses += 1
+        if self.on_lost is not None:
+            self.on_lost()
 
     def _pass_on(self, connection: ClientConnection | None) -> None:
         if self._waiters:
@@ -227,7 +277,9 @@ class Pool:
             if connection is not None and connection.is_stale:
                 connection.close()
                 connection = None
+                self.lost()
         if connection is not None:
+            self._busy.add(connection)
             return connection, True
         try:
             return await self._open(), False
@@ -239,9 +291,12 @@ class Pool:
         oldest = trio.current_time() - self._idle_timeout_s
         while self._idle:
             connection = self._idle.pop()
-            if connection.idle_since >= oldest and not connection.is_stale:
+            is_stale = connection.is_stale
+            if connection.idle_since >= oldest and not is_stale:
                 return connection
             connection.close()
+            if is_stale:
+                self.lost()
         return None
 
     async def _wait(self) -> ClientConnection | None:
@@ -261,6 +316,10 @@ class Pool:
 
     async def _open(self) -> ClientConnection:
         connection = await ClientConnection.open(self._host, self._port, self._tls)
+        if self._known and self.keeps_alive and not any(other.stands for other in (*self._idle, *self._busy)):
+            self.lost()
+        self._known = True
+        self._busy.add(connection)
         if self._on_connect is not None:
             self._on_connect()
         return connection

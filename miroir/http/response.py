@@ -52,3 +52,10 @@ class PoolClosed(ExchangeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, sent=False)
+
+
+class Unwitnessed(ExchangeError):
+    """A request was to go out only to the process we know, and who is there now is not certain."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, sent=False)

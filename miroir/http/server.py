@@ -16,8 +16,9 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from miroir.http.asgi import ASGIApp, BodyLimit
-from miroir.http.connection import Connection, Phase
+from miroir.http.connection import Connection
 from miroir.http.limits import ServerLimits
+from miroir.http.line import Phase
 from miroir.http.wire import wire_of
 
 _log = logging.getLogger(__name__)
@@ -27,11 +28,6 @@ Listener: TypeAlias = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 _OUT_OF_RESOURCES: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _ACCEPT_PAUSE_S: Final = 0.1
 _EVICT_SHARE: Final = 100  # make room for a hundredth of the connections at a time: finding the oldest looks at all
-
-
-async def open_listeners(host: str, port: int, backlog: int = 2048) -> list[trio.SocketListener]:
-    """Listening sockets on every address of `host` (port 0: a free one). Raises `OSError` when one cannot be bound."""
-    return await trio.open_tcp_listeners(port, host=host, backlog=backlog)
 
 
 async def serve(

@@ -47,6 +47,9 @@ class Wire(Protocol):
     def readable(self) -> bool:
         """Whether a receive would return at once: bytes, the end of the stream, or an error."""
 
+    def stands(self) -> bool:
+        """Whether the connection is certainly still up, unread bytes or not."""
+
     async def wait_readable(self) -> None:
         """Wait until there is something to receive, taking nothing."""
 
@@ -127,6 +130,14 @@ class SocketWire:
             pass
         return True
 
+    def stands(self) -> bool:
+        try:
+            return self._sock.recv(1, socket.MSG_PEEK) != b""
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+
     async def wait_readable(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError
@@ -178,6 +189,9 @@ class TLSWire:
         # Of the encrypted bytes only: a record may be incomplete, or a session ticket. Enough for a hint, and an idle
         # connection on which anything arrived is better replaced.
         return self._stream.transport_stream.socket.is_readable() if not self._closed else True
+
+    def stands(self) -> bool:
+        return not self.readable()  # what there is to read may be the end
 
     async def wait_readable(self) -> None:
         if self._closed:

@@ -12,16 +12,20 @@ from urllib.parse import quote
 
 import trio
 
-from miroir.cluster import Cluster, Lanes
+from miroir.cluster import SCRATCH_PREFIX, Cluster, Lanes
+from miroir.http import ExchangeError
 from miroir.indexes.service import IndexService
-from miroir.nodes import Accepted, NodeCall
-from miroir.store import NodeTask, Store
+from miroir.nodes import Accepted, NodeAnswerError, NodeCall
+from miroir.store import NodeTask, Store, TaskQuery
 from miroir.tasks import TaskTracker
 from miroir.telemetry import get_logger
 
 _log = get_logger(__name__)
 
 _RETRY_S = 1.0
+_OPEN_DELETIONS = TaskQuery(
+    types=frozenset({"indexDeletion"}), statuses=frozenset({"enqueued", "processing"}), limit=1 << 31
+)
 
 
 class GarbageCollector:
@@ -39,12 +43,24 @@ class GarbageCollector:
 
     async def run(self) -> None:
         """Collect for ever. A worker for the supervisor."""
+        await self._sweep_scratch()
         while True:
             garbage = await self._store.list_garbage()
             for physical_uid in garbage:
                 await self._collect(physical_uid)
             with trio.move_on_after(_RETRY_S if garbage else math.inf):
                 await self._indexes.garbage_left()
+
+    async def _sweep_scratch(self) -> None:
+        """Scratch indexes that a process before this one had no time to delete."""
+        for node in self._cluster.readiest():
+            client = self._cluster.clients[node]
+            try:
+                for name in await client.index_names():
+                    if name.startswith(SCRATCH_PREFIX):
+                        await client.enqueue(NodeCall("index", "DELETE", f"/indexes/{quote(name)}"))
+            except (ExchangeError, NodeAnswerError) as failure:
+                _log.info("scratch indexes not swept", node_id=node, reason=str(failure))
 
     async def _collect(self, physical_uid: str) -> None:
         done = self._dropped.setdefault(physical_uid, set())
@@ -60,6 +76,7 @@ class GarbageCollector:
         if done >= set(self._cluster.clients):
             await self._store.forget_garbage(physical_uid)
             self._lanes.forget(physical_uid)
+            self._indexes.forget_physical(physical_uid)
             del self._dropped[physical_uid]
 
     async def _drop(self, node: str, physical_uid: str) -> NodeTask | None:
@@ -80,8 +97,8 @@ class GarbageCollector:
         deletion = next(
             (
                 task
-                for task in await self._store.open_tasks()
-                if task.type == "indexDeletion" and task.physical_uid == physical_uid and not task.node_tasks
+                for task in (await self._store.list_tasks(_OPEN_DELETIONS)).tasks
+                if task.physical_uid == physical_uid and not task.node_tasks
             ),
             None,
         )

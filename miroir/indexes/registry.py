@@ -65,6 +65,10 @@ class Registry:
         """The name stands for nothing any more. The physical name stays known, for texts about its last tasks."""
         self._by_uid.pop(uid, None)
 
+    def forget_physical(self, physical_uid: str) -> None:
+        """The nodes have dropped it: its name is not needed for texts any more."""
+        self._uid_of.pop(physical_uid, None)
+
     def find(self, uid: str) -> Index | None:
         """The index of that name, or None."""
         return self._by_uid.get(uid)
@@ -80,10 +84,6 @@ class Registry:
         """The index that a physical index stands behind now, or None."""
         index = self._by_uid.get(self._uid_of.get(physical_uid, ""))
         return index if index is not None and index.physical_uid == physical_uid else None
-
-    def client_name(self, physical_uid: str) -> str:
-        """The name clients know, or knew, a physical index by."""
-        return self._uid_of.get(physical_uid, physical_uid)
 
     def all(self) -> list[Index]:
         """Every index, by uid."""

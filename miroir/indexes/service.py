@@ -7,17 +7,19 @@ physical index gets a new name with every incarnation, so a deletion that a node
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import msgspec
 import trio
 
-from miroir.cluster import Cluster, NodeRefusal, Operation, Writer
+from miroir.cluster import Cluster, NodeRefusal, Operation, Writer, Written
 from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
+from miroir.http import ExchangeError
 from miroir.indexes.defaults import SETTINGS
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
 from miroir.indexes.settings import (
@@ -28,8 +30,10 @@ from miroir.indexes.settings import (
     expected_on_node,
     node_settings,
 )
-from miroir.nodes import NodeCall
-from miroir.store import IndexRow, MappingChanged, NewTask, Store, TaskRow
+from miroir.indexes.taking_back import taken_back
+from miroir.indexes.task_details import settings_details
+from miroir.nodes import NodeAnswerError, NodeCall
+from miroir.store import IndexRow, MappingChanged, NewTask, Store, StoreError, TaskQuery, TaskRow
 from miroir.tasks import COPIES_NOTE, TaskTracker, now_text
 from miroir.telemetry import get_logger
 
@@ -37,7 +41,11 @@ _log = get_logger(__name__)
 
 _UID: Final = re.compile(r"[A-Za-z0-9_-]{1,512}")
 _PREVIOUS_NOTE: Final = "_previous"
+_WISHED_NOTE: Final = "_wished"
+_UNDONE_AT_MOST: Final = 100
+"""Changes of settings in a row that came to nothing: how far back they are looked through."""
 _HIDDEN_PREFIX: Final = "_miroir"
+_LOOK_S: Final = 2.0
 
 
 class IndexService:
@@ -63,16 +71,23 @@ class IndexService:
         self._default_shards = default_shards
         self._exact_ties = exact_ties
         self._anti_entropy = anti_entropy
-        self._changing: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
+        self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
         self._garbage_left = trio.Event()
         tracker.on_settled(self._settled)
+
+    def changing(self, uid: str) -> trio.Lock:
+        """One change of an index at a time. Locks live as long as somebody holds or awaits them."""
+        lock = self._locks.get(uid)
+        if lock is None:
+            lock = self._locks[uid] = trio.Lock()
+        return lock
 
     # -- create ------------------------------------------------------------------------------------------------------
 
     async def create(self, uid: str, primary_key: str | None) -> TaskRow:
         """`POST /indexes`. A name that is taken is a failed task, as on a node."""
         check_uid(uid)
-        async with self._changing[uid]:
+        async with self.changing(uid):
             if self._registry.find(uid) is not None:
                 return await self._fail(
                     "indexCreation",
@@ -88,7 +103,7 @@ class IndexService:
         if index is not None:
             return index
         check_uid(uid)
-        async with self._changing[uid]:
+        async with self.changing(uid):
             index = self._registry.find(uid)
             if index is None:
                 await self._create(uid, primary_key, {}, origin="write")
@@ -99,7 +114,7 @@ class IndexService:
         shards = self._default_shards
         row = IndexRow(
             uid=uid,
-            physical_uid=await self._store.next_physical_uid(uid),
+            physical_uid=await self._free_physical_uid(uid),
             primary_key=primary_key,
             shards=shards,
             settings=msgspec.json.encode(wish),
@@ -109,8 +124,9 @@ class IndexService:
             updated_at=now,
         )
         copies = self._cluster.placement(shards).copies()
-        row, inserted = await self._store.insert_index(row, copies)
-        index = self._registry.put(row)
+        with trio.CancelScope(shield=True):  # the store and what we remember of it must not part
+            row, inserted = await self._store.insert_index(row, copies)
+            index = self._registry.put(row)
         if not inserted:  # another process was faster
             return await self._fail(
                 "indexCreation",
@@ -118,8 +134,7 @@ class IndexService:
                 {"primaryKey": primary_key},
                 node_error(400, "index_already_exists", f"Index `{uid}` already exists.").body(),
             )
-        self._cluster.apply_in_sync(row.physical_uid, copies)
-        calls = self.creation_calls(index)
+        calls = self.calls_to_restore(index, None)
         operation = Operation(
             index_uid=uid,
             physical_uid=row.physical_uid,
@@ -129,31 +144,71 @@ class IndexService:
             task=NewTask(uid, "indexCreation", {"primaryKey": primary_key}, now, origin=origin),
         )
         try:
-            return (await self._writer.write(operation)).task
-        except (NodeRefusal, ApiError) as failure:
+            return (await self._write(index, operation)).task
+        except ApiError:
             await self._roll_back(index)
-            if isinstance(failure, NodeRefusal):
-                raise refusal_of(index, failure.status, failure.body) from None
             raise
 
-    def creation_calls(self, index: Index) -> list[NodeCall]:
-        """What a node must be sent to hold this index, in order; harmless where it is there already."""
-        body = {"uid": index.physical_uid, "primaryKey": index.row.primary_key}
-        return [
-            NodeCall("index", "POST", "/indexes", msgspec.json.encode(body)),
-            self._settings_call(index.row, None),
-        ]
+    async def _free_physical_uid(self, uid: str) -> str:
+        """A physical name that no node has an index of: what we did not create must never become ours to delete."""
+        while True:
+            physical_uid = await self._store.next_physical_uid(uid)
+            if not await self._exists(physical_uid):
+                return physical_uid
+            _log.warning("nodes have an index of that name already; it is left alone", index=physical_uid)
 
-    def _settings_call(self, row: IndexRow, before: IndexRow | None) -> NodeCall:
-        """The change of settings that takes a node from the row `before` (None: whatever it has) to `row`."""
-        ties, stamped = self._exact_ties, self._anti_entropy
-        present = None
-        if before is not None:
-            present = expected_on_node(
-                wish_of(before), primary_key=before.primary_key, exact_ties=ties, anti_entropy=stamped
-            )
+    async def _exists(self, physical_uid: str) -> bool:
+        for node in self._cluster.readiest():
+            with trio.move_on_after(_LOOK_S), suppress(ExchangeError, NodeAnswerError):
+                if await self._cluster.clients[node].has_index(physical_uid):
+                    return True
+        return False
+
+    async def _write(self, index: Index, operation: Operation) -> Written:
+        """Write a change of the whole index; `ApiError` when it does not stand.
+
+        Where it may have been applied in part, or was interrupted, all shards are verified: that restores the nodes.
+        """
+        try:
+            return await self._writer.write(operation)
+        except NodeRefusal as failure:
+            raise refusal_of(index, failure.status, failure.body) from None
+        except MappingChanged:
+            raise miroir_error("miroir_overloaded", "The index was changed at the same time. Try again.") from None
+        except BaseException:
+            with trio.CancelScope(shield=True), suppress(StoreError):
+                shards: dict[int, str | None] = dict.fromkeys(range(index.row.shards))
+                since = await self._store.issue_stamp()
+                await self._store.queue_repairs(index.physical_uid, shards, "change interrupted", since=since)
+            raise
+
+    def calls_to_restore(self, index: Index, shown: Mapping[str, Any] | None) -> list[NodeCall]:
+        """What a node must be sent to have this index as it should be, in order; nothing if it has.
+
+        `shown`: its settings as the node has them now, None where it has no such index.
+        """
+        row = index.row
+        if shown is None:
+            body = {"uid": row.physical_uid, "primaryKey": row.primary_key}
+            creation = NodeCall("index", "POST", "/indexes", msgspec.json.encode(body))
+            return [creation, self._settings_call(row, None)]
+        if dict(shown) == self._expected(row):
+            return []
+        return [self._settings_call(row, shown)]
+
+    def _expected(self, row: IndexRow) -> dict[str, Any]:
+        return expected_on_node(
+            wish_of(row), primary_key=row.primary_key, exact_ties=self._exact_ties, anti_entropy=self._anti_entropy
+        )
+
+    def _settings_call(self, row: IndexRow, present: Mapping[str, Any] | None) -> NodeCall:
+        """The change of settings that takes a node from `present` (None: those of a new index) to the row's."""
         settings = node_settings(
-            wish_of(row), primary_key=row.primary_key, exact_ties=ties, anti_entropy=stamped, node=present
+            wish_of(row),
+            primary_key=row.primary_key,
+            exact_ties=self._exact_ties,
+            anti_entropy=self._anti_entropy,
+            node=present,
         )
         target = f"/indexes/{quote(row.physical_uid)}/settings"
         return NodeCall("settings", "PATCH", target, msgspec.json.encode(settings))
@@ -180,23 +235,31 @@ class IndexService:
 
     async def delete(self, uid: str) -> TaskRow:
         """`DELETE /indexes/{uid}`: the name is free at once; the task ends when the nodes have dropped theirs."""
-        async with self._changing[uid]:
+        async with self.changing(uid):
             index = self._registry.find(uid)
-            details: dict[str, Any] = {"deletedDocuments": 0}
             if index is None:
-                return await self._fail("indexDeletion", uid, details, index_not_found(uid).body())
+                return await self._fail("indexDeletion", uid, {"deletedDocuments": 0}, index_not_found(uid).body())
             copies = len(self._cluster.placement(index.row.shards).owners[0])
             new_task = NewTask(
-                uid, "indexDeletion", {**details, COPIES_NOTE: copies}, now_text(), physical_uid=index.physical_uid
+                uid,
+                "indexDeletion",
+                {"deletedDocuments": None, COPIES_NOTE: copies},
+                now_text(),
+                physical_uid=index.physical_uid,
             )
-            task = await self._store.delete_index(uid, index.physical_uid, new_task)
-            self._forget(index)
+            with trio.CancelScope(shield=True):  # the store and what we remember of it must not part
+                task = await self._store.delete_index(uid, index.physical_uid, new_task)
+                self._forget(index)
             return task
 
     def _forget(self, index: Index) -> None:
         self._registry.remove(index.uid)
         self._cluster.forget_index(index.physical_uid)
         self._garbage_left.set()
+
+    def forget_physical(self, physical_uid: str) -> None:
+        """No node has it any more, and no text will name it."""
+        self._registry.forget_physical(physical_uid)
 
     async def garbage_left(self) -> None:
         """Wait until some physical index was left behind."""
@@ -208,8 +271,8 @@ class IndexService:
     async def change_settings(self, uid: str, change: Mapping[str, Any]) -> TaskRow:
         """`PATCH /indexes/{uid}/settings`: on all nodes, kept in the registry. Creates the index.
 
-        The row is changed before the nodes are asked, so a crash between leaves a wish that verification carries out; a
-        refusal changes it back.
+        The row is changed before the nodes are asked, so a crash between leaves a wish that the next start finds
+        missing on the nodes; a refusal changes it back.
         """
         check_reserved(change, anti_entropy=self._anti_entropy)
         await self.ensure(uid, None)
@@ -219,28 +282,30 @@ class IndexService:
         """`DELETE /indexes/{uid}/settings`: every setting back to its default. Creates no index."""
         nothing = dict.fromkeys(SETTINGS)
         if self._registry.find(uid) is None:
-            return await self._fail("settingsUpdate", uid, nothing, index_not_found(uid).body())
+            error = index_not_found(uid).body()
+            return await self._fail("settingsUpdate", uid, settings_details(nothing), error)
         return await self._change(uid, nothing)
 
     async def _change(self, uid: str, change: Mapping[str, Any]) -> TaskRow:
-        async with self._changing[uid]:
+        async with self.changing(uid):
             before = self._registry.get(uid).row
             wish = apply_change(wish_of(before), change)
             after = await self._save(before, settings=msgspec.json.encode(wish))
-            details = {**change, _PREVIOUS_NOTE: before.settings.decode()}
+            details = {
+                **settings_details(change),
+                _PREVIOUS_NOTE: before.settings.decode(),
+                _WISHED_NOTE: after.settings.decode(),
+            }
             task = NewTask(uid, "settingsUpdate", details, now_text())
             try:
-                return (await self._writer.write(self._settings_operation(after, before, task))).task
-            except (NodeRefusal, ApiError) as failure:
-                refused = self._registry.get(uid)
+                return (await self._write(self._registry.get(uid), self._settings_operation(after, before, task))).task
+            except ApiError:
                 await self._save(after, settings=before.settings)
-                if isinstance(failure, NodeRefusal):
-                    raise refusal_of(refused, failure.status, failure.body) from None
                 raise
 
     async def set_primary_key(self, uid: str, primary_key: str) -> Index:
         """The first write that says or shows it decides; if another was faster, its key stands."""
-        async with self._changing[uid]:
+        async with self.changing(uid):
             index = self._registry.get(uid)
             if index.row.primary_key is not None:
                 return index
@@ -248,16 +313,14 @@ class IndexService:
             row = await self._save(before, primary_key=primary_key)
             task = NewTask(uid, "settingsUpdate", {}, now_text(), origin="primary_key")
             try:
-                await self._writer.write(self._settings_operation(row, before, task))
-            except (NodeRefusal, ApiError) as failure:
+                await self._write(self._registry.get(uid), self._settings_operation(row, before, task))
+            except ApiError:
                 await self._save(row, primary_key=None)
-                if isinstance(failure, NodeRefusal):
-                    raise refusal_of(index, failure.status, failure.body) from None
                 raise
             return self._registry.get(uid)
 
     def _settings_operation(self, row: IndexRow, before: IndexRow, task: NewTask) -> Operation:
-        call = self._settings_call(row, before)
+        call = self._settings_call(row, self._expected(before))
         return Operation(
             index_uid=row.uid,
             physical_uid=row.physical_uid,
@@ -284,21 +347,47 @@ class IndexService:
         index = self._registry.behind(task.physical_uid or "")
         if index is None:
             return
-        if task.status != "failed":
+        if task.status == "succeeded":
             if task.finished_at is not None and task.finished_at > index.row.updated_at:
                 self._registry.put(replace(index.row, updated_at=task.finished_at))
             return
         if task.type == "indexCreation":
-            await self._roll_back(index)
-        elif task.type == "settingsUpdate" and _PREVIOUS_NOTE in task.details:
-            async with self._changing[index.uid]:
+            await self._creation_failed(index, task)
+        elif task.type == "settingsUpdate" and {_PREVIOUS_NOTE, _WISHED_NOTE} <= task.details.keys():
+            async with self.changing(index.uid):
                 current = self._registry.get(index.uid).row
-                row = await self._save(current, settings=task.details[_PREVIOUS_NOTE].encode())
+                wish = taken_back(wish_of(current), await self._undone(task))
+                row = await self._save(current, settings=msgspec.json.encode(wish))
                 repair = NewTask(index.uid, "settingsUpdate", {}, now_text(), origin="rollback")
                 try:
-                    await self._writer.write(self._settings_operation(row, current, repair))
-                except (NodeRefusal, ApiError) as failure:
+                    await self._write(index, self._settings_operation(row, current, repair))
+                except ApiError as failure:
                     _log.error("settings not rolled back", index=index.uid, reason=str(failure))
+
+    async def _creation_failed(self, index: Index, task: TaskRow) -> None:
+        """Roll back, unless something was acknowledged for the index meanwhile: then see to it that it is there."""
+        newest = await self._store.list_tasks(TaskQuery(index_uids=frozenset({index.uid}), limit=1))
+        if task.origin == "client" and [each.uid for each in newest.tasks] == [task.uid]:
+            await self._roll_back(index)
+        else:
+            shards: dict[int, str | None] = dict.fromkeys(range(index.row.shards))
+            await self._store.queue_repairs(index.physical_uid, shards, "creation failed", since=task.stamp)
+
+    async def _undone(self, task: TaskRow) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Wishes before and after this change, and those of earlier ones that came to nothing, newest first."""
+        query = TaskQuery(
+            index_uids=frozenset({task.index_uid or ""}),
+            types=frozenset({"settingsUpdate"}),
+            statuses=frozenset({"failed", "canceled"}),
+            start=task.uid,
+            limit=_UNDONE_AT_MOST,
+        )
+        earlier = (await self._store.list_tasks(query)).tasks
+        return [
+            (msgspec.json.decode(each.details[_PREVIOUS_NOTE]), msgspec.json.decode(each.details[_WISHED_NOTE]))
+            for each in [task, *(each for each in earlier if each.uid != task.uid)]
+            if each.physical_uid == task.physical_uid and {_PREVIOUS_NOTE, _WISHED_NOTE} <= each.details.keys()
+        ]
 
     async def _fail(self, type: str, uid: str, details: Mapping[str, Any], error: ErrorBody) -> TaskRow:
         now = now_text()

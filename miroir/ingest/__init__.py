@@ -1,16 +1,26 @@
 """Ingest: from a client's payload to an acknowledged write."""
 
 from miroir.ingest.content import check_content_type, check_json_content_type
+from miroir.ingest.deletion import delete_all, delete_by_filter
 from miroir.ingest.document_id import read_ids
+from miroir.ingest.edition import edit_documents, edition_text
+from miroir.ingest.outcomes import Changes
+from miroir.ingest.selection import is_filter
 from miroir.ingest.service import DocumentWriter, Method, Upload
 from miroir.ingest.unjudged import Unjudged
 
 __all__ = [
+    "Changes",
     "DocumentWriter",
     "Method",
     "Unjudged",
     "Upload",
     "check_content_type",
     "check_json_content_type",
+    "delete_all",
+    "delete_by_filter",
+    "edit_documents",
+    "edition_text",
+    "is_filter",
     "read_ids",
 ]

@@ -6,18 +6,20 @@ wholly or not at all, and so do we.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from functools import lru_cache, partial
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
+import trio
 
 from miroir.cluster import NodeRefusal, Operation, Writer, Written, shards_of
 from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
 from miroir.indexes import Index, IndexService, Registry, check_uid, index_not_found, refusal_of
 from miroir.ingest.document_id import unusable_id
-from miroir.ingest.payload import Format, decode_payload
+from miroir.ingest.payload import Format, Payload, decode_payload
 from miroir.ingest.primary_key import TaskFailure
 from miroir.ingest.reserved_fields import check_reserved_fields
 from miroir.ingest.stamping import Batch, Stamped, node_payload, read_batch, stamp_batch
@@ -26,6 +28,9 @@ from miroir.store import Intent, MappingChanged, NewTask, TaskRow
 from miroir.tasks import DISTINCT_NOTE, TaskTracker, now_text
 
 _ATTEMPTS: Final = 3
+_LARGE_BYTES: Final = 1 << 18
+
+Value = TypeVar("Value")
 
 Method = Literal["POST", "PUT"]
 """As on a node: POST replaces documents, PUT updates them."""
@@ -69,25 +74,23 @@ class DocumentWriter:
     async def add(self, uid: str, method: Method, upload: Upload) -> Written:
         """Write a payload. Creates the index, and settles its primary key, if it must."""
         check_uid(uid)
-        payload = decode_payload(
-            upload.body,
-            upload.format,
-            encoding=upload.encoding,
-            csv_delimiter=upload.csv_delimiter,
-            max_bytes=self._max_body_bytes,
-        )
+        payload = await self._decode(upload)
         for _ in range(_ATTEMPTS):
             index = self._registry.find(uid)
             known_key = index.row.primary_key if index is not None else None
             try:
                 if known_key is not None and upload.primary_key not in (None, known_key):
                     raise TaskFailure(_other_key(known_key), len(payload.documents))
-                batch = read_batch(
-                    payload,
-                    index_uid=uid,
-                    primary_key=known_key or upload.primary_key,
-                    anti_entropy=self._anti_entropy,
-                    reject_missing=self._reject_missing_key,
+                batch = await _apart(
+                    len(upload.body),
+                    partial(
+                        read_batch,
+                        payload,
+                        index_uid=uid,
+                        primary_key=known_key or upload.primary_key,
+                        anti_entropy=self._anti_entropy,
+                        reject_missing=self._reject_missing_key,
+                    ),
                 )
                 if index is not None:
                     check_reserved_fields(payload, batch, index.view)
@@ -105,6 +108,19 @@ class DocumentWriter:
             except MappingChanged:
                 continue
         raise _in_motion(uid)
+
+    async def _decode(self, upload: Upload) -> Payload:
+        return await _apart(
+            len(upload.body),
+            partial(
+                decode_payload,
+                upload.body,
+                upload.format,
+                encoding=upload.encoding,
+                csv_delimiter=upload.csv_delimiter,
+                max_bytes=self._max_body_bytes,
+            ),
+        )
 
     def _addition(self, index: Index, method: Method, batch: Batch) -> Operation:
         shards = index.row.shards
@@ -193,6 +209,18 @@ class DocumentWriter:
             )
         )
         return Written(task, ())
+
+
+async def _apart(size: int, work: Callable[[], Value]) -> Value:
+    """Do work on a body of `size` bytes: in a thread when it is large, or searches and probes would wait for it."""
+    if size < _LARGE_BYTES:
+        return work()
+    return await trio.to_thread.run_sync(work, limiter=_limiter())
+
+
+@lru_cache(maxsize=1)
+def _limiter() -> trio.CapacityLimiter:
+    return trio.CapacityLimiter(2)
 
 
 def _deletion(index: Index, ids: Sequence[str], details: dict[str, Any]) -> Operation:

@@ -1,6 +1,6 @@
 """Nodes: typed calls to one Meilisearch node."""
 
-from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unknown, Unsent
+from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unconfirmed, Unknown, Unsent
 from miroir.nodes.client import NodeCall, NodeClient, NodeTaskView, Observer
 from miroir.nodes.identity import META_INDEX, Identity
 
@@ -15,6 +15,7 @@ __all__ = [
     "Observer",
     "Outcome",
     "Refused",
+    "Unconfirmed",
     "Unknown",
     "Unsent",
 ]

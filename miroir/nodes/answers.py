@@ -28,6 +28,11 @@ class Unsent:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed(Unsent):
+    """Not sent because a connection to the node has ended: it may be on another disk, and must be looked at first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """It may have arrived, and may still arrive. Never send it again."""
 

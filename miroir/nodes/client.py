@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 import trio
 
-from miroir.http import Exchange, ExchangeError, Pool, Response
-from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unknown, Unsent
+from miroir.http import Exchange, ExchangeError, Pool, Response, Unwitnessed
+from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unconfirmed, Unknown, Unsent
 from miroir.nodes.identity import IDENTITY_KEY, META_INDEX, Identity
 
 JSON: Final = (b"content-type", b"application/json")
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class NodeCall(msgspec.Struct, frozen=True):
@@ -58,6 +59,22 @@ class _TaskPage(msgspec.Struct):
     results: list[NodeTaskView]
 
 
+class PoolFigures(NamedTuple):
+    """Connections that carry an exchange, connections without work, and requests that wait for one."""
+
+    in_use: int
+    idle: int
+    waiting: int
+
+
+class _IndexName(msgspec.Struct):
+    uid: str
+
+
+class _IndexPage(msgspec.Struct):
+    results: list[_IndexName]
+
+
 class Listing(msgspec.Struct):
     """A page of documents, each as the bytes the node sent."""
 
@@ -87,14 +104,26 @@ class NodeClient:
         """Whether a call could be sent at once, without connecting first."""
         return self._pool.idle > 0
 
+    @property
+    def pool(self) -> PoolFigures:
+        """How its connections stand now."""
+        return PoolFigures(self._pool.in_use, self._pool.idle, self._pool.waiting)
+
+    def when_lost(self, notify: Callable[[], None]) -> None:
+        """Have `notify` called when a connection ends by itself: the node may have restarted, on whatever disk."""
+        self._pool.on_lost = notify
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
 
     # -- exchanges ---------------------------------------------------------------------------------------------------
 
-    async def call(self, call: NodeCall, *, idempotent: bool | None = None) -> Response:
-        """Send and read. `ExchangeError` when there is no whole answer; any status is an answer."""
+    async def call(self, call: NodeCall, *, idempotent: bool | None = None, witnessed: bool = False) -> Response:
+        """Send and read. `ExchangeError` when there is no whole answer; any status is an answer.
+
+        `witnessed`: only to the process that is there now (`Pool.start`).
+        """
         started = perf_counter()
         error: str | None = "cancelled"
         try:
@@ -104,9 +133,12 @@ class NodeClient:
                 headers=_headers(call),
                 body=call.body,
                 idempotent=call.method == "GET" if idempotent is None else idempotent,
+                witnessed=witnessed,
             )
             error = None if response.status < 500 else f"status_{response.status}"
             return response
+        except Unwitnessed:
+            raise  # nothing is known against the node; it is looked at
         except ExchangeError as failure:
             error = type(failure).__name__
             raise
@@ -128,9 +160,15 @@ class NodeClient:
         self._observe(self.id, operation, seconds, error)
 
     async def enqueue(self, call: NodeCall) -> Outcome:
-        """Send a write, once. Whatever happens is an outcome; only cancellation raises."""
+        """Send a write, once, to who is there now. Whatever happens is an outcome; only cancellation raises.
+
+        Whoever has just found the node confirmed (`Cluster.confirmed`) and calls this without a pause reaches the disk
+        that was confirmed, or none.
+        """
         try:
-            response = await self.call(call, idempotent=False)
+            response = await self.call(call, idempotent=False, witnessed=True)
+        except Unwitnessed as failure:
+            return Unconfirmed(str(failure))
         except ExchangeError as failure:
             return Unknown(str(failure)) if failure.sent else Unsent(str(failure))
         if response.status in (200, 202):
@@ -159,11 +197,46 @@ class NodeClient:
         response = await self.call(NodeCall("tasks", "GET", f"/tasks?uids={listed}&limit={len(uids)}"))
         return _task_page.decode(self._good(response).body).results
 
-    async def unfinished(self, physical_uid: str) -> list[NodeTaskView]:
-        """Tasks of that index that are enqueued or processing, at most one: is there any?"""
-        target = f"/tasks?indexUids={quote(physical_uid)}&statuses=enqueued,processing&limit=1"
-        response = await self.call(NodeCall("tasks", "GET", target))
-        return _task_page.decode(self._good(response).body).results
+    async def ended_tasks(self, uids: Sequence[int]) -> list[NodeTaskView]:
+        """Those of these tasks that have ended: a cheap question about a thousand that have not."""
+        listed = ",".join(map(str, uids))
+        target = f"/tasks?uids={listed}&statuses=succeeded,failed,canceled&limit={len(uids)}"
+        return _task_page.decode(self._good(await self.call(NodeCall("tasks", "GET", target))).body).results
+
+    async def cancel_tasks(self, uids: Sequence[int]) -> Outcome:
+        """Have these tasks canceled, as far as the node finds them open. Harmless when repeated."""
+        return await self.enqueue(NodeCall("cancel", "POST", f"/tasks/cancel?uids={','.join(map(str, uids))}"))
+
+    async def delete_tasks(self, uids: Sequence[int]) -> Outcome:
+        """Have the node forget these tasks, as far as they have ended."""
+        return await self.enqueue(NodeCall("forget", "DELETE", f"/tasks?uids={','.join(map(str, uids))}"))
+
+    async def oldest_unfinished(self, physical_uid: str) -> int | None:
+        """The uid of the oldest task of that index that is enqueued or processing; None when there is none."""
+        target = f"/tasks?indexUids={quote(physical_uid)}&statuses=enqueued,processing&limit=1&reverse=true"
+        found = _task_page.decode(self._good(await self.call(NodeCall("tasks", "GET", target))).body).results
+        return found[0].uid if found else None
+
+    async def newest_task_uid(self, physical_uid: str) -> int:
+        """The uid of the newest task of that index, whatever became of it; -1 when there never was one."""
+        target = f"/tasks?indexUids={quote(physical_uid)}&limit=1"
+        found = _task_page.decode(self._good(await self.call(NodeCall("tasks", "GET", target))).body).results
+        return found[0].uid if found else -1
+
+    async def has_index(self, physical_uid: str) -> bool:
+        """Whether the node has the index (its creation may still be in the queue)."""
+        response = await self.call(NodeCall("index", "GET", f"/indexes/{quote(physical_uid)}"))
+        if response.status == 404:
+            return False
+        self._good(response)
+        return True
+
+    async def settings(self, physical_uid: str) -> dict[str, Any] | None:
+        """Every setting of an index as the node has it; None where there is no such index."""
+        response = await self.call(NodeCall("settings", "GET", f"/indexes/{quote(physical_uid)}/settings"))
+        if response.status == 404:
+            return None
+        return msgspec.json.decode(self._good(response).body, type=dict[str, Any])
 
     async def highest_task_uid(self) -> int:
         """The newest task's uid; -1 on a node that never had one. A wiped node starts at 0 again."""
@@ -196,13 +269,10 @@ class NodeClient:
             await trio.sleep(patience)
             patience = min(patience * 2, 0.5)
 
-    async def index_exists(self, physical_uid: str) -> bool:
-        """Whether the node has the index (its creation may still be in the queue)."""
-        response = await self.call(NodeCall("index", "GET", f"/indexes/{quote(physical_uid)}"))
-        if response.status == 404:
-            return False
-        self._good(response)
-        return True
+    async def index_names(self) -> list[str]:
+        """Every index on the node, ours and hidden ones too."""
+        response = self._good(await self.call(NodeCall("index", "GET", "/indexes?limit=1000000")))
+        return [each.uid for each in msgspec.json.decode(response.body, type=_IndexPage).results]
 
     async def list_documents(self, physical_uid: str, filter: str, fields: Iterable[str], limit: int) -> Listing:
         """One unpaged list at one instant. `NodeAnswerError` with status 404 when the index is not there."""
@@ -234,5 +304,6 @@ class NodeClient:
 
 def _headers(call: NodeCall) -> tuple[tuple[bytes, bytes], ...]:
     """`content-type` only where there is one: its absence is something a node may have to judge."""
-    headers = ((b"content-type", call.content_type),) if call.body and call.content_type else ()
+    has_type = call.content_type and (call.body or call.method in _WITH_BODY)
+    headers = ((b"content-type", call.content_type),) if has_type else ()
     return (*headers, (b"content-encoding", call.content_encoding)) if call.content_encoding else headers

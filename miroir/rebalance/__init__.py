@@ -1,6 +1,7 @@
 """Rebalance: bringing copies back, and comparing those nobody can vouch for."""
 
 from miroir.rebalance.intents import IntentExpiry
-from miroir.rebalance.repair import Repairer, RepairOptions
+from miroir.rebalance.node_copy import NodeCopies
+from miroir.rebalance.repair import Repairer
 
-__all__ = ["IntentExpiry", "RepairOptions", "Repairer"]
+__all__ = ["IntentExpiry", "NodeCopies", "Repairer"]

@@ -1,7 +1,9 @@
 """Comparing copies: which documents one copy of a shard has that another has not, or has in another version.
 
-A document's version is its `_miroir_seq`: the stamp of the write that made it and its place in the payload. Copies keep
-it, so equal versions mean the same write; what a copy lacks or has too much shows in the lists of key and version.
+A document's version is its `_miroir_seq`: the stamp of the write that made it and its place in the payload; copies keep
+it. A document written before the first write in question (`since`) is the same wherever its version is. From then on
+that is not so: an update that met a document which was not what it should have been, because the copy had missed a
+write, carries the same version and other contents. Those are compared by their contents.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 from miroir.stamps import PLACED_FIELD, SEQ_FIELD, shard_filter, stamp_text
 
@@ -40,13 +44,30 @@ def compare(source: Versions, copy: Versions) -> Difference:
     )
 
 
+def doubtful(source: Versions, copy: Versions, since: int) -> list[str]:
+    """Keys of one version in both whose contents must be compared all the same, in the source's order."""
+    first = stamp_text(since)
+    return [key for key, version in source.items() if version >= first and copy.get(key) == version]
+
+
 def read_versions(documents: Iterable[bytes], primary_key: str) -> dict[str, str]:
     """Key -> version, from documents cut down to those two fields."""
     versions = {}
     for raw in documents:
-        document = msgspec.json.decode(raw, type=dict[str, Any])
+        document = orjson.loads(raw)
         versions[str(_member(document, primary_key))] = document.get(SEQ_FIELD, "")
     return versions
+
+
+def read_contents(documents: Iterable[bytes], primary_key: str) -> dict[str, bytes]:
+    """Key -> digest of the whole document, but for when it landed on its node."""
+    digests = {}
+    for raw in documents:
+        document = orjson.loads(raw)
+        document.pop(PLACED_FIELD, None)
+        text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+        digests[str(_member(document, primary_key))] = blake2b(text, digest_size=16).digest()
+    return digests
 
 
 def _member(document: Mapping[str, Any], path: str) -> Any:
@@ -79,5 +100,6 @@ def batches(documents: Sequence[bytes], max_bytes: int) -> Iterator[bytes]:
 
 def guarded_deletion(keys: Sequence[str], primary_key: str, shards: Sequence[int], before: int) -> str:
     """A filter that deletes these keys only in the version seen: a document written after `before` survives."""
+    attribute = msgspec.json.encode(primary_key).decode()
     listed = ",".join(f'"{key}"' for key in keys)
-    return f'{primary_key} IN [{listed}] AND {shard_filter(shards)} AND {SEQ_FIELD} <= "{stamp_text(before + 1)}"'
+    return f'{attribute} IN [{listed}] AND {shard_filter(shards)} AND {SEQ_FIELD} <= "{stamp_text(before + 1)}"'

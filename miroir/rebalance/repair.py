@@ -4,8 +4,11 @@ Two cases, and the second turns into the first:
 
 refill   a copy left `in_sync`. It is filled up from one that is trusted, in rounds over a shard that goes on changing,
          until a round under a hold finds nothing to do; then it joins `in_sync` again.
-verify   a write began and nobody knows how it ended. Every trusted copy has all that was ever acknowledged, so any of
-         them is right; those that differ from the chosen one leave `in_sync`, and are refilled.
+verify   a write began and nobody knows how it ended. Every trusted copy has all that was ever acknowledged, so the one
+         with the newest document is taken for right; those that differ from it leave `in_sync`, and are refilled.
+
+Shards that are behind are filled together, and join one by one, so that a hold is short. What does not get through is
+put off, longer each time.
 """
 
 from __future__ import annotations
@@ -15,266 +18,240 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 import trio
 
-from miroir.cluster import Cluster, Holds, Lanes
+from miroir.cluster import Cluster, Holds
 from miroir.http import ExchangeError
-from miroir.indexes import Index, IndexService, Registry
-from miroir.nodes import Accepted, NodeAnswerError, NodeCall
-from miroir.rebalance.copies import Difference, batches, compare, guarded_deletion, landed, read_versions
-from miroir.stamps import SEQ_FIELD, shard_filter
-from miroir.store import MappingChanged, Repair, Store, TaskRow
+from miroir.indexes import Index, Registry
+from miroir.nodes import NodeAnswerError
+from miroir.rebalance.copies import compare
+from miroir.rebalance.node_copy import NodeCopies, RepairFailed
+from miroir.store import MappingChanged, Repair, Store, StoreError, TaskRow
 from miroir.tasks import TaskTracker
 from miroir.telemetry import get_logger
 
 _log = get_logger(__name__)
 
 _IDLE_S: Final = 0.5
-_BACK_OFF_S: Final = 2.0
+_BACK_OFF_S: Final = 1.0
+_LONGEST_BACK_OFF_S: Final = 60.0
 _ROUNDS: Final = 20
-_LIST_LIMIT: Final = 1 << 31
-_BATCH_BYTES: Final = 16 << 20
-_DELETE_AT_ONCE: Final = 1000
 _POLL_S: Final = 0.02
 
 
-class RepairFailed(Exception):
-    """This attempt did not get through; the queue keeps the repair for another."""
+@dataclass(slots=True)
+class _PutOff:
+    """A repair that did not get through: when to try again, and how long the next pause is."""
 
-
-@dataclass(frozen=True, slots=True)
-class RepairOptions:
-    """`cutover_hold_ms`: how long writes may be held to compare for the last time. `batch_size`: documents a fetch."""
-
-    cutover_hold_ms: int
-    batch_size: int
+    until: float
+    pause_s: float
 
 
 class Repairer:
-    """Works the store's queue of repairs off."""
+    """Works the store's queue of repairs off. `hold_ms`: how long writes may be held to compare for the last time."""
 
     def __init__(
         self,
         cluster: Cluster,
         store: Store,
         registry: Registry,
-        indexes: IndexService,
         tracker: TaskTracker,
         holds: Holds,
-        lanes: Lanes,
-        options: RepairOptions,
+        copies: NodeCopies,
         *,
         peer: str,
+        hold_ms: int,
     ) -> None:
         self._cluster = cluster
         self._store = store
         self._registry = registry
-        self._indexes = indexes
         self._tracker = tracker
         self._holds = holds
-        self._lanes = lanes
-        self._options = options
+        self._copies = copies
         self._peer = peer
+        self._hold_ms = hold_ms
+        self._put_off: dict[tuple[str, str | None], _PutOff] = {}
         tracker.on_settled(self._settled)
 
     async def run(self) -> None:
         """Repair for ever. A worker for the supervisor."""
+        await self._look_at_indexes()
         while True:
-            queue = await self._store.list_repairs()
-            failed = False
-            for (physical_uid, node), repairs in _grouped(queue).items():
+            groups = _grouped(await self._store.list_repairs())
+            for key in self._put_off.keys() - groups.keys():
+                del self._put_off[key]
+            for key, repairs in groups.items():
+                waiting = self._put_off.get(key)
+                if waiting is None or waiting.until <= trio.current_time():
+                    await self._attempt(key, repairs)
+            await trio.sleep(_IDLE_S)
+
+    async def _look_at_indexes(self) -> None:
+        """Queue every index that some node lacks or has with other settings: a process before us was cut short."""
+        for index in self._registry.all():
+            for node in self._owners(index):
                 try:
-                    await self._repair(physical_uid, node, repairs)
-                except (RepairFailed, ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
-                    failed = True
-                    _log.info("repair put off", index=physical_uid, node_id=node, reason=str(failure))
-            await trio.sleep(_BACK_OFF_S if failed else _IDLE_S)
+                    sound = await self._copies.is_sound(index, node)
+                except (RepairFailed, ExchangeError, NodeAnswerError, msgspec.DecodeError):
+                    continue  # it will be looked at when it is back and something is asked of it
+                if not sound:
+                    _log.warning("index is not as it should be", index=index.uid, node_id=node)
+                    shards: dict[int, str | None] = dict.fromkeys(range(index.row.shards))
+                    since = await self._store.issue_stamp()
+                    await self._store.queue_repairs(index.physical_uid, shards, "found wanting", since=since)
+                    break
+
+    async def _attempt(self, key: tuple[str, str | None], repairs: Sequence[Repair]) -> None:
+        physical_uid, node = key
+        try:
+            await self._repair(physical_uid, node, repairs)
+        except (RepairFailed, ExchangeError, NodeAnswerError, StoreError, msgspec.DecodeError, ValueError) as failure:
+            pause = min(self._put_off[key].pause_s * 2, _LONGEST_BACK_OFF_S) if key in self._put_off else _BACK_OFF_S
+            self._put_off[key] = _PutOff(trio.current_time() + pause, pause)
+            _log.info("repair put off", index=physical_uid, node_id=node, reason=str(failure), retry_in_s=pause)
+        else:
+            self._put_off.pop(key, None)
+            await self._drop_tombstones(physical_uid)
 
     async def _repair(self, physical_uid: str, node: str | None, repairs: Sequence[Repair]) -> None:
-        index = self._registry.behind(physical_uid)
-        if index is None:
-            await self._finish(repairs)
-            return
-        shards = tuple(sorted({repair.shard for repair in repairs}))
-        if node is None:
-            await self._verify(index, shards)
-        else:
-            await self._refill(index, shards, node)
-        await self._finish(repairs)
-        await self._drop_tombstones(physical_uid)
-
-    async def _finish(self, repairs: Iterable[Repair]) -> None:
+        ensured = False
         for repair in repairs:
+            index = self._registry.behind(physical_uid)
+            if index is None:
+                await self._store.finish_repair(repair)
+                continue
+            if node is None:
+                trusted = self._reachable_copies(index, repair.shard)
+                if not ensured:
+                    for owner in self._owners(index):
+                        await self._copies.ensure_index(physical_uid, owner)
+                await self._verify(index, repair, trusted)
+            elif node in self._cluster.clients and node not in self._trusted(index, repair.shard):
+                source = self._source(index, repair.shard, node)
+                if not ensured:
+                    await self._copies.ensure_index(physical_uid, node)
+                    await self._fill(index, repairs, node)
+                await self._refill(index, repair, source, node)
+            ensured = True
             await self._store.finish_repair(repair)
+
+    # -- whom to ask -------------------------------------------------------------------------------------------------
+
+    def _trusted(self, index: Index, shard: int) -> frozenset[str]:
+        return self._cluster.in_sync(index.physical_uid).get(shard, frozenset())
+
+    def _owners(self, index: Index) -> list[str]:
+        return [node for node in self._cluster.placement(index.row.shards).node_ids if self._cluster.usable(node)]
+
+    def _reachable_copies(self, index: Index, shard: int) -> list[str]:
+        """The trusted copies, all of them there to be compared; one that is not may differ."""
+        trusted = sorted(self._trusted(index, shard))
+        away = [node for node in trusted if node in self._cluster.clients and not self._cluster.usable(node)]
+        if away:
+            raise RepairFailed(f"the copies on {', '.join(away)} cannot be compared yet")
+        return [node for node in trusted if node in self._cluster.clients]
+
+    def _source(self, index: Index, shard: int, node: str) -> str:
+        if not self._cluster.usable(node):
+            raise RepairFailed("the node is away")
+        for source in sorted(self._trusted(index, shard)):
+            if source in self._cluster.clients and self._cluster.usable(source):
+                return source
+        raise RepairFailed(f"no trusted copy of shard {shard} can be reached")
 
     # -- verify ------------------------------------------------------------------------------------------------------
 
-    async def _verify(self, index: Index, shards: tuple[int, ...]) -> None:
-        placement = self._cluster.placement(index.row.shards)
-        owners = {node for shard in shards for node in placement.owners[shard]}
-        for node in sorted(owners):
-            if self._cluster.usable(node):
-                await self._ensure_index(index, node)
-        in_sync = self._cluster.in_sync(index.physical_uid)
-        trusted = {node for shard in shards for node in in_sync.get(shard, ())}
-        missing = sorted(node for node in trusted if node in self._cluster.clients and not self._cluster.usable(node))
-        lost: defaultdict[int, set[str]] = defaultdict(set)
-        async with self._held(index, shards, sorted(trusted - set(missing))):
-            for shard in shards:
-                copies = sorted(in_sync.get(shard, frozenset()).difference(missing))
-                versions = {node: await self._versions(index, (shard,), node) for node in copies}
-                if not versions:
+    async def _verify(self, index: Index, repair: Repair, trusted: Sequence[str]) -> None:
+        if len(trusted) < 2:
+            return
+        shard = repair.shard
+        async with self._held(index, shard, trusted):
+            versions = {node: await self._copies.versions(index, (shard,), node) for node in trusted}
+            newest = max(trusted, key=lambda node: (max(versions[node].values(), default=""), len(versions[node])))
+            differing = set()
+            for node in trusted:
+                if node == newest:
                     continue
-                newest = max(copies, key=lambda node: (max(versions[node].values(), default=""), len(versions[node])))
-                for node in copies:
-                    if compare(versions[newest], versions[node]):
-                        lost[shard].add(node)
-            if lost:
-                left = {shard: frozenset(nodes) for shard, nodes in lost.items()}
-                _log.warning("copies differ", index=index.uid, shards=sorted(left))
-                changed = await self._store.leave_in_sync(index.physical_uid, left, "copies differed")
-                self._cluster.apply_in_sync(index.physical_uid, changed)
-        if missing:
-            raise RepairFailed(f"copies on {', '.join(missing)} could not be compared yet")
+                if compare(versions[newest], versions[node]) or await self._copies.contents_differ(
+                    index, newest, node, versions[newest], versions[node], repair.since
+                ):
+                    differing.add(node)
+            if differing:
+                _log.warning("copies differ", index=index.uid, shard=shard, nodes=sorted(differing), right=newest)
+                lost = {shard: frozenset(differing)}
+                await self._store.leave_in_sync(index.physical_uid, lost, "copies differed", since=repair.since)
 
     # -- refill ------------------------------------------------------------------------------------------------------
 
-    async def _refill(self, index: Index, shards: tuple[int, ...], node: str) -> None:
-        if node not in self._cluster.clients:
-            return
-        if not self._cluster.usable(node):
-            raise RepairFailed("the node is away")
-        await self._ensure_index(index, node)
-        for source, part in self._sources(index, shards, node).items():
-            await self._refill_from(index, part, source, node)
+    async def _fill(self, index: Index, repairs: Sequence[Repair], node: str) -> None:
+        """Copy all shards that are behind at once: a node does one large task much sooner than many small ones."""
+        by_source: defaultdict[str, list[Repair]] = defaultdict(list)
+        for repair in repairs:
+            if node not in self._trusted(index, repair.shard):
+                by_source[self._source(index, repair.shard, node)].append(repair)
+        for source, part in by_source.items():
+            before = await self._store.issue_stamp()
+            since = min(repair.since for repair in part)
+            shards = tuple(sorted(repair.shard for repair in part))
+            await self._copies.copy(index, shards, source, node, since=since, before=before)
 
-    def _sources(self, index: Index, shards: Sequence[int], node: str) -> dict[str, tuple[int, ...]]:
-        in_sync = self._cluster.in_sync(index.physical_uid)
-        sources: defaultdict[str, list[int]] = defaultdict(list)
-        for shard in shards:
-            trusted = in_sync.get(shard, frozenset())
-            if node in trusted:
-                continue
-            usable = sorted(each for each in trusted if each in self._cluster.clients and self._cluster.usable(each))
-            if not usable:
-                raise RepairFailed(f"no trusted copy of shard {shard} can be reached")
-            sources[usable[0]].append(shard)
-        return {source: tuple(part) for source, part in sources.items()}
-
-    async def _refill_from(self, index: Index, shards: tuple[int, ...], source: str, node: str) -> None:
+    async def _refill(self, index: Index, repair: Repair, source: str, node: str) -> None:
+        since = repair.since
         for _ in range(_ROUNDS):
-            await self._copy_round(index, shards, source, node)
-            async with self._held(index, shards, (source, node)) as operation:
-                if not await self._difference(index, shards, source, node):
-                    await self._join(index, shards, node, operation)
-                    _log.info("copies refilled", index=index.uid, node_id=node, shards=list(shards))
+            before = await self._store.issue_stamp()
+            await self._copies.copy(index, (repair.shard,), source, node, since=since, before=before)
+            since = before
+            async with self._held(index, repair.shard, (source, node)) as operation:
+                if not await self._copies.difference(index, (repair.shard,), source, node, since):
+                    await self._join(index, repair.shard, node, operation, source)
                     return
-        raise RepairFailed(f"the copies on {node} did not catch up in {_ROUNDS} rounds")
+        raise RepairFailed(f"the copy on {node} did not catch up in {_ROUNDS} rounds")
 
-    async def _join(self, index: Index, shards: tuple[int, ...], node: str, operation: str) -> None:
+    async def _join(self, index: Index, shard: int, node: str, operation: str, source: str) -> None:
         try:
-            for shard in shards:
-                copies = await self._store.join_in_sync(index.physical_uid, shard, node, operation)
-                self._cluster.apply_in_sync(index.physical_uid, {shard: copies})
+            await self._store.join_in_sync(index.physical_uid, shard, node, operation, source)
         except MappingChanged as failure:
-            raise RepairFailed(f"the hold did not last: {failure}") from None
+            raise RepairFailed(str(failure)) from None
+        _log.info("copy refilled", index=index.uid, shard=shard, node_id=node)
 
-    async def _copy_round(self, index: Index, shards: tuple[int, ...], source: str, node: str) -> None:
-        """Bring the copy up to what the source has now. What changes meanwhile is for the next round."""
-        primary_key = index.row.primary_key
-        if primary_key is None:
-            return
-        before = await self._store.issue_stamp()
-        difference = await self._difference(index, shards, source, node)
-        size = self._options.batch_size
-        for start in range(0, len(difference.to_copy), size):
-            keys = difference.to_copy[start : start + size]
-            fetched = await self._cluster.clients[source].fetch_documents(index.physical_uid, keys)
-            stamp = await self._store.issue_stamp()
-            documents = [landed(bytes(raw), stamp) for raw in fetched.results]
-            target = f"/indexes/{quote(index.physical_uid)}/documents?primaryKey={quote(primary_key)}"
-            for body in batches(documents, _BATCH_BYTES):
-                await self._carry_out(index, node, [NodeCall("repair", "POST", target, body)])
-        for start in range(0, len(difference.to_delete), _DELETE_AT_ONCE):
-            keys = difference.to_delete[start : start + _DELETE_AT_ONCE]
-            filter = guarded_deletion(keys, primary_key, shards, before)
-            body = msgspec.json.encode({"filter": filter})
-            target = f"/indexes/{quote(index.physical_uid)}/documents/delete"
-            await self._carry_out(index, node, [NodeCall("repair", "POST", target, body)])
-
-    async def _difference(self, index: Index, shards: tuple[int, ...], source: str, node: str) -> Difference:
-        truth = await self._versions(index, shards, source)
-        return compare(truth, await self._versions(index, shards, node))
-
-    async def _versions(self, index: Index, shards: tuple[int, ...], node: str) -> dict[str, str]:
-        primary_key = index.row.primary_key
-        if primary_key is None:
-            return {}
-        try:
-            listing = await self._cluster.clients[node].list_documents(
-                index.physical_uid, shard_filter(shards), (primary_key, SEQ_FIELD), _LIST_LIMIT
-            )
-        except NodeAnswerError as failure:
-            if failure.status == 404:
-                return {}
-            raise
-        return read_versions(map(bytes, listing.results), primary_key)
-
-    # -- both --------------------------------------------------------------------------------------------------------
-
-    async def _ensure_index(self, index: Index, node: str) -> None:
-        """The index and its settings, on that node. What is there already stays as it is."""
-        await self._carry_out(index, node, self._indexes.creation_calls(index), may_fail=1)
-
-    async def _carry_out(self, index: Index, node: str, calls: Sequence[NodeCall], *, may_fail: int = 0) -> None:
-        """Send calls in order, in the index's lane, and wait until the node has done them.
-
-        The first `may_fail` tasks may end failed: the index exists already.
-        """
-        client = self._cluster.clients[node]
-        place = self._lanes.join(node, index.physical_uid)
-        uids = []
-        try:
-            await place.turn()
-            for call in calls:
-                outcome = await client.enqueue(call)
-                if not isinstance(outcome, Accepted):
-                    raise RepairFailed(f"{node} did not take the {call.operation}: {outcome}")
-                uids.append(outcome.task_uid)
-        finally:
-            place.leave()
-        for number, uid in enumerate(uids):
-            task = await client.finished(uid)
-            if task.status != "succeeded" and number >= may_fail:
-                raise RepairFailed(f"task {uid} on {node} {task.status}: {task.error}")
+    # -- holding still -----------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _held(self, index: Index, shards: tuple[int, ...], nodes: Sequence[str]) -> AsyncIterator[str]:
-        """Writes to the shards held, and everything before them done on these nodes. Yields the hold's operation."""
-        operation = f"repair:{self._peer}:{shards[0]}"
-        hold_ms = self._options.cutover_hold_ms
-        async with self._holds.hold(operation, index.physical_uid, shards, hold_ms):
-            with trio.move_on_after(hold_ms / 1000.0) as patience:
-                await self._quiesce(index, shards, nodes)
+    async def _held(self, index: Index, shard: int, nodes: Sequence[str]) -> AsyncIterator[str]:
+        """Writes to the shard held, and all before them done and judged on these nodes. Yields the hold's operation."""
+        operation = f"repair:{self._peer}"
+        async with self._holds.hold(operation, index.physical_uid, (shard,), self._hold_ms):
+            with trio.move_on_after(self._hold_ms / 1000.0) as patience:
+                await self._quiesce(index, shard, nodes)
                 yield operation
         if patience.cancelled_caught:
-            raise RepairFailed(f"the shards did not come to rest within {hold_ms} ms")
+            raise RepairFailed(f"shard {shard} did not come to rest within {self._hold_ms} ms")
 
-    async def _quiesce(self, index: Index, shards: tuple[int, ...], nodes: Sequence[str]) -> None:
-        """Wait until no write is under way: no intent open on these shards, nothing of the index in a queue."""
+    async def _quiesce(self, index: Index, shard: int, nodes: Sequence[str]) -> None:
+        """Wait for the writes to the shard that began before the hold: committed, done on these nodes, and settled.
 
-        async def is_busy() -> bool:
-            intents = [each for each in await self._store.open_intents() if each.physical_uid == index.physical_uid]
-            if any(not wanted.isdisjoint(intent.shards) for intent in intents):
-                return True
-            return any([bool(await self._cluster.clients[node].unfinished(index.physical_uid)) for node in nodes])
+        A copy whose acknowledged task has failed is trusted until that is settled; comparing before would take it for
+        the truth.
+        """
 
-        wanted = set(shards)
-        while await is_busy():  # noqa: ASYNC110 - what is waited for happens on nodes and in other processes
+        async def is_written() -> bool:
+            intents = await self._store.open_intents()
+            return any(each.physical_uid == index.physical_uid and shard in each.shards for each in intents)
+
+        while await is_written():  # noqa: ASYNC110 - what is waited for may happen in another process
             await trio.sleep(_POLL_S)
+        open_tasks = [
+            task.uid
+            for task in self._tracker.open_tasks
+            if task.physical_uid == index.physical_uid
+            and any(shard in part.shards and part.node in nodes for part in task.node_tasks)
+        ]
+        for node in nodes:
+            await self._copies.catch_up(index, node)
+        for uid in open_tasks:
+            await self._tracker.wait(uid)
 
     # -- tombstones --------------------------------------------------------------------------------------------------
 
@@ -286,10 +263,9 @@ class Repairer:
         """A deletion need not be remembered once its task is settled and no copy of the index is behind."""
         if any(repair.physical_uid == physical_uid for repair in await self._store.list_repairs()):
             return
-        open_stamps = {task.stamp for task in self._tracker.open_tasks}
-        open_stamps |= {intent.stamp for intent in await self._store.open_intents()}
+        writing = {intent.stamp for intent in await self._store.open_intents()}
         for tombstone in await self._store.list_tombstones(physical_uid):
-            if tombstone.stamp not in open_stamps:
+            if tombstone.stamp not in self._tracker.open_stamps and tombstone.stamp not in writing:
                 await self._store.drop_tombstone(tombstone.stamp)
 
 

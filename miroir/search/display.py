@@ -88,6 +88,11 @@ def _select(members: Members, names: Collection[str]) -> Iterable[tuple[str, byt
             yield name, part
 
 
+def cut_to(document: bytes, names: Collection[str]) -> bytes:
+    """A document cut down to what dotted names select, as a node cuts it."""
+    return _joined(_select(_decode_members.decode(document), names))
+
+
 def _without_run(head: bytes, start: int, end: int) -> bytes:
     """`head` without a run of members and one comma beside it."""
     if end < len(head) and head[end] == _COMMA:

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import merge as merge_sorted
-from itertools import islice
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 import msgspec
+import orjson
 
 from miroir.cluster import shard_of
 from miroir.errors import node_error
 from miroir.indexes import Index, refusal_of
+from miroir.indexes.filterable import injected_filter
 from miroir.nodes import NodeCall
+from miroir.search.display import cut_to
+from miroir.search.listing import (
+    Criterion,
+    Entry,
+    Stretch,
+    common_start,
+    locate,
+    merged,
+    reach,
+    read_sort,
+    sorted_entries,
+)
+from miroir.search.plan import Plan
 from miroir.search.planner import Planner
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
 from miroir.search.service import UnavailablePolicy, is_ours, judge_coverage, shard_unavailable
 from miroir.stamps import SEQ_FIELD, shard_filter, strip
 
-_BY_INSERTION: Final = [f"{SEQ_FIELD}:asc"]
-_OVER_FETCH_AT_MOST: Final = 500
-"""Windows that end before this are fetched whole from every node; deeper ones are located by their stamps first."""
+_BY_INSERTION: Final = f"{SEQ_FIELD}:asc"
+_DEEP: Final = 500
+"""Pages that begin before this are fetched with all that comes before them; deeper ones are found first."""
+_NAMED_AT_MOST: Final = 1000
+"""Documents of a deep page of a sorted list; a larger one is fetched with all that comes before it."""
+_SPREADS: Final = (3.0, 12.0, None)
+"""How far around its place a deep page is looked for, in standard deviations; in the end from the beginning on."""
+_MOST: Final = 1 << 60
+"""What is further than this is nowhere."""
+_NOTHING_SORTABLE: Final = "This index does not have configured sortable attributes."
+
+
+Window: TypeAlias = Callable[[tuple[int, ...]], tuple[int, int]]
+"""From and to in the list of the node that has these shards."""
 
 
 class _Page(msgspec.Struct):
@@ -78,43 +103,128 @@ class DocumentReader:
         return strip(gathered.answers[0])
 
     async def list(self, index: Index, wanted: Mapping[str, Any]) -> Listed:
-        """A page in insertion order. `wanted`: the body of `documents/fetch`, `offset` and `limit` being integers."""
-        offset = int(wanted.get("offset", 0))
-        limit = int(wanted.get("limit", 20))
-        seq_asked = SEQ_FIELD if "fields" in wanted and wanted["fields"] != ["*"] else None
-        if offset + limit <= _OVER_FETCH_AT_MOST:
-            fields = {} if seq_asked is None else {"fields": [*wanted["fields"], SEQ_FIELD]}
-            gathered = await self._fetch(index, {**wanted, **fields, "offset": 0, "limit": offset + limit})
-            return _cut(gathered, offset, limit)
-        keys = await self._fetch(index, {**wanted, "fields": [SEQ_FIELD], "offset": 0, "limit": offset + limit})
-        window = _cut_sequences(keys, offset, limit)
-        total = _total(keys)
-        if not window:
-            return Listed([], total, keys.unavailable)
-        between = f'{SEQ_FIELD} >= "{window[0]}" AND {SEQ_FIELD} <= "{window[-1]}"'
-        fields = {} if seq_asked is None else {"fields": [*wanted["fields"], SEQ_FIELD]}
-        narrowed = {**wanted, **fields, "filter": [between, *_elements(wanted.get("filter"))]}
-        gathered = await self._fetch(index, {**narrowed, "offset": 0, "limit": limit})
-        listed = _cut(gathered, 0, limit)
-        return Listed(listed.documents, total, listed.unavailable)
+        """A page, in insertion order or by `sort`. Raises the `ApiError` of what a node refuses.
+
+        `wanted`: the body of `documents/fetch`, of which `offset` and `limit` are integers and `fields` texts.
+        """
+        await self._refuse_injected(index, wanted)
+        offset, limit = min(int(wanted.get("offset", 0)), _MOST), min(int(wanted.get("limit", 20)), _MOST)
+        plan = self._planner.plan(index.physical_uid, index.row.shards)
+        if len(plan.targets) == 1 and not offset:  # one node has it all, in the right order
+            gathered = await self._fetch(index, {**wanted, "limit": limit}, plan)
+            if gathered.targets == list(plan.targets):
+                found = [strip(bytes(raw)) for raw in gathered.answers[0].results]
+                return Listed(found, _total(gathered), gathered.unavailable)
+        criteria = read_sort(wanted.get("sort") or ())
+        if offset <= _DEEP or (criteria and limit > _NAMED_AT_MOST):
+            documents, gathered = await self._from_the_start(index, wanted, criteria, offset, limit)
+            kept = _kept(wanted) if criteria else None
+            shown = [strip(document) if kept is None else cut_to(strip(document), kept) for document in documents]
+            return Listed(shown, _total(gathered), gathered.unavailable)
+        if criteria:
+            return await self._deep_sorted(index, wanted, criteria, offset, limit)
+        return await self._deep(index, wanted, plan, offset, limit)
+
+    async def _from_the_start(
+        self, index: Index, wanted: Mapping[str, Any], criteria: Sequence[Criterion], offset: int, limit: int
+    ) -> tuple[Sequence[bytes], Gathered[_Page]]:
+        """The page as sent, out of every node's list up to where the page ends."""
+        asked = {**_with_stamp(wanted, criteria), "offset": 0, "limit": offset + limit}
+        gathered = await self._fetch(index, asked)
+        return merged([_entries(page, criteria) for page in gathered.answers], offset, limit), gathered
+
+    async def _deep_sorted(
+        self, index: Index, wanted: Mapping[str, Any], criteria: Sequence[Criterion], offset: int, limit: int
+    ) -> Listed:
+        """First only what is sorted by, then the documents of the page."""
+        asked = {**_bare(wanted), "fields": []}
+        keys, gathered = await self._from_the_start(index, asked, criteria, offset, limit)
+        stamps = [_sequenced.decode(key).seq for key in keys]
+        if not stamps:
+            return Listed([], _total(gathered), gathered.unavailable)
+        named = f"{SEQ_FIELD} IN [{', '.join(map(_quoted, dict.fromkeys(stamps)))}]"
+        found = await self._fetch(index, _narrowed(wanted, named, len(stamps)))
+        by_stamp = {_sequenced.decode(raw).seq: strip(bytes(raw)) for page in found.answers for raw in page.results}
+        documents = [by_stamp[stamp] for stamp in stamps if stamp in by_stamp]  # others were deleted meanwhile
+        return Listed(documents, _total(gathered), found.unavailable)
+
+    async def _deep(self, index: Index, wanted: Mapping[str, Any], plan: Plan, offset: int, limit: int) -> Listed:
+        """Look for the page where each node's share of it should be, and ask for what lies between its ends."""
+        counted = await self._fetch(index, {**_bare(wanted), "offset": 0, "limit": 0}, plan)
+        total = _total(counted)
+        if offset >= total or not limit:
+            return Listed([], total, counted.unavailable)
+        own = {target.shards: page.total for target, page in zip(counted.targets, counted.answers, strict=True)}
+        located = None
+        for spread in _SPREADS:
+            located = await self._look(index, wanted, plan, offset, limit, partial(_window, own, offset, limit, spread))
+            if located is not None:
+                break
+        if not located:
+            return Listed([], total, counted.unavailable)
+        between = f"{SEQ_FIELD} >= {_quoted(located[0])} AND {SEQ_FIELD} <= {_quoted(located[-1])}"
+        found = await self._fetch(index, _narrowed(wanted, between, limit))
+        documents = merged([_entries(page, ()) for page in found.answers], 0, limit)
+        return Listed([strip(document) for document in documents], total, found.unavailable)
+
+    async def _look(
+        self, index: Index, wanted: Mapping[str, Any], plan: Plan, offset: int, limit: int, window: Window
+    ) -> Sequence[str] | None:
+        """The stamps of the page, if these parts of the nodes' lists tell."""
+        gathered = await self._fetch(index, {**_bare(wanted), "fields": [SEQ_FIELD]}, plan, window)
+        stretches = []
+        for target, page in zip(gathered.targets, gathered.answers, strict=True):
+            start, end = window(target.shards)
+            stamps = [_sequenced.decode(raw).seq for raw in page.results]
+            stretches.append(Stretch(stamps, cut=start > 0, ended=len(stamps) < end - start))
+        begin, before = common_start(stretches), 0
+        if begin:  # counted, not added up: a node that sorts does not always skip as many as it is told to
+            earlier = [f"{SEQ_FIELD} < {_quoted(begin)}", *_elements(wanted.get("filter"))]
+            before = _total(await self._fetch(index, {**_bare(wanted), "filter": earlier, "limit": 0}, plan))
+        return locate(stretches, before, offset, limit)
+
+    async def _refuse_injected(self, index: Index, wanted: Mapping[str, Any]) -> None:
+        """Raise a node's refusal of a filter or a sort that nodes take only because of settings of ours."""
+        code, problem = "invalid_document_filter", injected_filter(wanted.get("filter"), index.view)
+        sort = wanted.get("sort")
+        for criterion in read_sort(sort if isinstance(sort, list) else ()):
+            if criterion.path.split(".", 1)[0] == SEQ_FIELD:
+                code, problem = "invalid_document_sort", _not_sortable(criterion.path, index)
+        if problem is not None:
+            await self._fetch(index, {**wanted, "offset": 0, "limit": 0})  # what else is wrong with it comes first
+            raise node_error(400, code, problem)
 
     async def count(self, index: Index) -> tuple[int, tuple[int, ...]]:
         """How many documents the index has, each counted once, and the shards that could not be counted."""
         gathered = await self._fetch(index, {"limit": 0})
         return _total(gathered), gathered.unavailable
 
-    async def _fetch(self, index: Index, wanted: Mapping[str, Any]) -> Gathered[_Page]:
+    async def _fetch(
+        self,
+        index: Index,
+        wanted: Mapping[str, Any],
+        plan: Plan | None = None,
+        window: Window | None = None,
+    ) -> Gathered[_Page]:
+        """Ask every node for its part, or for a window of it."""
         target = f"/indexes/{quote(index.physical_uid)}/documents/fetch"
-        elements = _elements(wanted.get("filter"))
+        filter = wanted.get("filter")
+        elements = _elements(filter)
 
         def call(shards: tuple[int, ...]) -> NodeCall:
             body = {**wanted, "filter": [shard_filter(shards), *elements]}
-            if wanted.get("limit") != 0:
-                body["sort"] = _BY_INSERTION
+            if not isinstance(filter, str | list | None):
+                body["filter"] = filter  # refused by the node in words that tell what stands there
+            if window is not None:
+                start, end = window(shards)
+                body |= {"offset": start, "limit": end - start}
+            sort = body.get("sort") or []
+            if body.get("limit") != 0 and isinstance(sort, list):
+                body["sort"] = [*sort, _BY_INSERTION]
             return NodeCall("fetch", "POST", target, msgspec.json.encode(body))
 
         request = Request(index.physical_uid, index.row.shards, call, _page.decode, is_ours)
-        gathered = await self._gather(index, request, None)
+        gathered = await self._gather(index, request, plan)
         judge_coverage(gathered, index.row.shards, self._policy)
         return gathered
 
@@ -135,13 +245,53 @@ def _total(gathered: Gathered[_Page]) -> int:
     return sum(page.total for page in gathered.answers)
 
 
-def _cut(gathered: Gathered[_Page], offset: int, limit: int) -> Listed:
-    """Merge the nodes' pages, each in insertion order, and keep a window of them."""
-    pages = [[(_sequenced.decode(raw).seq, bytes(raw)) for raw in page.results] for page in gathered.answers]
-    window = islice(merge_sorted(*pages), offset, offset + limit)
-    return Listed([strip(document) for _, document in window], _total(gathered), gathered.unavailable)
+def _quoted(stamp: str) -> str:
+    return f'"{stamp}"'
 
 
-def _cut_sequences(gathered: Gathered[_Page], offset: int, limit: int) -> list[str]:
-    pages = [[_sequenced.decode(raw).seq for raw in page.results] for page in gathered.answers]
-    return list(islice(merge_sorted(*pages), offset, offset + limit))
+def _bare(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What chooses and orders documents, without what is wanted of them."""
+    return {name: value for name, value in wanted.items() if name not in ("fields", "retrieveVectors")}
+
+
+def _with_stamp(wanted: Mapping[str, Any], criteria: Sequence[Criterion]) -> dict[str, Any]:
+    """The same with the fields that a merge needs, where fields were chosen."""
+    if "fields" not in wanted:
+        return dict(wanted)
+    needed = [field for criterion in criteria for field in criterion.fields]
+    return {**wanted, "fields": [*wanted["fields"], *needed, SEQ_FIELD]}
+
+
+def _narrowed(wanted: Mapping[str, Any], element: str, limit: int) -> dict[str, Any]:
+    """The documents of a page that was found, in insertion order."""
+    elements = [element, *_elements(wanted.get("filter"))]
+    return {**_with_stamp(wanted, ()), "sort": [], "filter": elements, "offset": 0, "limit": limit}
+
+
+def _kept(wanted: Mapping[str, Any]) -> frozenset[str] | None:
+    """The fields to cut documents to where more was asked for; None: nothing more."""
+    if "fields" not in wanted:
+        return None
+    return frozenset([*wanted["fields"], *(("_vectors",) if wanted.get("retrieveVectors") else ())])
+
+
+def _window(
+    own: Mapping[tuple[int, ...], int], offset: int, limit: int, spread: float | None, shards: tuple[int, ...]
+) -> tuple[int, int]:
+    """Where to look in the list of the node with these shards. `spread` None, or another plan by now: everywhere."""
+    if spread is None or shards not in own:
+        return 0, offset + limit
+    return reach(own[shards], sum(own.values()), offset, limit, spread)
+
+
+def _entries(page: _Page, criteria: Sequence[Criterion]) -> Iterable[Entry]:
+    if not criteria:
+        return [((_sequenced.decode(raw).seq,), bytes(raw)) for raw in page.results]
+    decoded = ((orjson.loads(raw), bytes(raw)) for raw in page.results)
+    return sorted_entries(((document, document.get(SEQ_FIELD, ""), raw) for document, raw in decoded), criteria)
+
+
+def _not_sortable(name: str, index: Index) -> str:
+    listed = ", ".join(sorted(index.view.sortable))
+    known = f"Available sortable attributes are: `{listed}`." if listed else _NOTHING_SORTABLE
+    return f"Attribute `{name}` is not sortable. {known}"

@@ -116,7 +116,8 @@ class Scatter:
         started = perf_counter()
         exchanges: list[tuple[Target, NodeCall, Exchange]] = []
         open_shards: list[int] = []
-        unread: list[tuple[Target, NodeCall, Exchange]] = []
+        begun: set[str] = set()
+        taken = 0
         gathered.nodes_asked += len(targets)
 
         def fail(target: Target, call: NodeCall, reason: str) -> None:
@@ -126,22 +127,22 @@ class Scatter:
 
         try:
             with trio.move_on_after(self._node_timeout_s) as patience:
-                await self._send(request, targets, exchanges, fail)
-                unread = exchanges.copy()
-                while unread:
-                    target, call, exchange = unread[0]
+                await self._send(request, targets, exchanges, begun, fail)
+                for target, call, exchange in exchanges:
                     try:
                         response = await exchange.response()
                     except ExchangeError as failure:
                         fail(target, call, type(failure).__name__)
                     else:
                         self._take(request, target, call, response, started, gathered, fail)
-                    del unread[0]
+                    taken += 1
             if patience.cancelled_caught:
-                await self._last_look(request, exchanges, unread, started, gathered, fail)
+                await self._last_look(request, exchanges[taken:], started, gathered, fail)
                 sent = {target.node for target, _, _ in exchanges}
                 for target in targets:
-                    if target.node not in sent and target.node not in failed:
+                    if target.node not in begun:  # it never had its turn, and is not to blame
+                        open_shards.extend(target.shards)
+                    elif target.node not in sent and target.node not in failed:
                         fail(target, request.call(target.shards), "timeout")
         finally:
             for _, _, exchange in exchanges:
@@ -153,9 +154,11 @@ class Scatter:
         request: Request[Answer],
         targets: Sequence[Target],
         exchanges: list[tuple[Target, NodeCall, Exchange]],
+        begun: set[str],
         fail: Callable[[Target, NodeCall, str], None],
     ) -> None:
         async def send(target: Target) -> None:
+            begun.add(target.node)
             call = request.call(target.shards)
             try:
                 exchanges.append((target, call, await self._cluster.clients[target.node].start(call)))
@@ -164,21 +167,19 @@ class Scatter:
 
         clients = self._cluster.clients
         waiting = [target for target in targets if not clients[target.node].has_idle_connection]
-        if len(waiting) > 1:  # connections have to be made: side by side, for one of them may hang
+        for target in targets:
+            if target not in waiting:
+                await send(target)
+        if len(waiting) == 1:
+            await send(waiting[0])
+        elif waiting:  # connections have to be made: side by side, for one of them may hang
             async with trio.open_nursery() as nursery:
                 for target in waiting:
                     nursery.start_soon(send, target)
-            for target in targets:
-                if target not in waiting:
-                    await send(target)
-        else:
-            for target in targets:
-                await send(target)
 
     async def _last_look(
         self,
         request: Request[Answer],
-        exchanges: Sequence[tuple[Target, NodeCall, Exchange]],
         unread: Sequence[tuple[Target, NodeCall, Exchange]],
         started: float,
         gathered: Gathered[Answer],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from miroir.errors import ApiError, miroir_error
@@ -13,6 +13,12 @@ from miroir.nodes import NodeCall
 from miroir.search.merge import merge, parse_answer
 from miroir.search.request import prepare
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
+from miroir.stamps import SEQ_FIELD, SHARD_FIELD
+
+_SETTINGS_NOT_APPLIED: Final = (
+    f"Attribute `{SHARD_FIELD}` is not filterable".encode(),
+    f"Attribute `{SEQ_FIELD}` is not sortable".encode(),
+)
 
 UnavailablePolicy = Literal["partial", "error"]
 
@@ -61,11 +67,12 @@ def _by_node(pair: tuple[Any, Any]) -> str:
 def is_ours(status: int, body: bytes) -> bool:
     """Whether a node's refusal is about us: it has not come to the index's creation, or to our settings, yet.
 
-    Such a node holds nothing that a search could find, so its answer counts as one that is empty.
+    Such a node holds nothing that a search could find, so its answer counts as one that is empty. A client that names
+    our fields was refused before anything was sent, so these texts are never about its request.
     """
     if status == 404:
         return b'"index_not_found"' in body
-    return b"Attribute `_miroir_" in body
+    return any(words in body for words in _SETTINGS_NOT_APPLIED)
 
 
 def judge_coverage(gathered: Gathered[Any], shards: int, policy: UnavailablePolicy) -> None:

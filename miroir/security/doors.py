@@ -11,14 +11,18 @@ from hmac import compare_digest
 
 from miroir.errors import miroir_error, node_error
 
-_SCHEME = b"bearer "
+_SCHEME = b"Bearer"
 
 
 def bearer(authorization: bytes | None) -> bytes | None:
-    """The key in an `Authorization: Bearer` header; None without the header or with another scheme."""
-    if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
+    """The key in an `Authorization: Bearer` header; None without the header or with another scheme.
+
+    To the letter, as a node reads it: `bearer` is another scheme, a second space is part of the key.
+    """
+    if authorization is None:
         return None
-    return authorization[len(_SCHEME) :].strip()
+    scheme, _, key = authorization.partition(b" ")
+    return key if scheme == _SCHEME else None
 
 
 class DataDoor:
@@ -31,15 +35,15 @@ class DataDoor:
         """Raise as a node would: 401 `missing_authorization_header`, 403 `invalid_api_key`."""
         if self._digest is None:
             return
-        if authorization is None:
+        key = bearer(authorization)
+        if key is None:
             raise node_error(
                 401,
                 "missing_authorization_header",
                 "The Authorization header is missing. It must use the bearer authorization method.",
                 type="auth",
             )
-        key = bearer(authorization)
-        if key is None or not compare_digest(sha256(key).digest(), self._digest):
+        if not compare_digest(sha256(key).digest(), self._digest):
             raise node_error(403, "invalid_api_key", "The provided API key is invalid.", type="auth")
 
 

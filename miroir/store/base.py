@@ -131,21 +131,32 @@ class Store(Protocol):
         no node's, so that the shard is unavailable and says so. Returns the sets that changed.
         """
 
-    async def leave_in_sync(self, physical_uid: str, lost: ShardCopies, reason: str) -> dict[int, frozenset[str]]:
-        """These copies are not what they should be: they leave the sets and are queued for repair.
+    def watch_in_sync(self, watcher: Callable[[str, ShardCopies], None]) -> None:
+        """Have `watcher(physical_uid, sets)` told of every change of a set that this process makes.
+
+        It is called on the Trio thread, in the order of the transactions, before any of those who asked for them goes
+        on: what it keeps is never more trusting than the store.
+        """
+
+    async def leave_in_sync(
+        self, physical_uid: str, lost: ShardCopies, reason: str, *, since: int
+    ) -> dict[int, frozenset[str]]:
+        """These copies are not what they should be: they leave the sets and are queued for repair (`Repair.since`).
 
         A set never becomes empty: where all its members are named they stay, and are queued for verification. Returns
         the sets that changed.
         """
 
-    async def join_in_sync(self, physical_uid: str, shard: int, node: str, hold: str) -> frozenset[str]:
+    async def join_in_sync(self, physical_uid: str, shard: int, node: str, hold: str, source: str) -> frozenset[str]:
         """The copy is complete: it joins the set, its repairs leave the queue. Returns the new set.
 
         Only under the hold of operation `hold` on that shard, and with no intent open on it: `MappingChanged`
         otherwise, as for a shard nobody knows.
         """
 
-    async def queue_repairs(self, physical_uid: str, shards: Mapping[int, str | None], reason: str) -> None:
+    async def queue_repairs(
+        self, physical_uid: str, shards: Mapping[int, str | None], reason: str, *, since: int = 0
+    ) -> None:
         """Ask for a repair of each shard (of one copy, or with None a verification of all). Asking twice is once."""
 
     async def list_repairs(self) -> list[Repair]:
@@ -216,11 +227,31 @@ class Store(Protocol):
     async def list_tasks(self, query: TaskQuery) -> TaskPage:
         """Tasks of origin `client` that match. `ValueError` for a time that is none."""
 
+    async def add_cancelation(self, task: NewTask, query: TaskQuery, types: frozenset[str]) -> TaskRow:
+        """Register a task that cancels, and mark for it every open client task of those types that matches.
+
+        One transaction, so nothing slips between. `matchedTasks` of its details becomes the number of client tasks
+        that match, open or not. A task that is marked already keeps its first mark. A mark shows as `canceled_by`,
+        and lasts if the task ends canceled: `settle` wipes it off otherwise.
+        """
+
+    async def tasks_being_canceled(self, canceled_by: int) -> list[int]:
+        """Uids of the open tasks marked for that cancelation, oldest first."""
+
+    async def add_deletion(self, task: NewTask, query: TaskQuery) -> TaskRow:
+        """Register a task that deletes tasks. `matchedTasks` of its details becomes the number that match."""
+
+    async def delete_tasks(self, query: TaskQuery, before: int, limit: int) -> list[TaskRow]:
+        """Forget terminal client tasks that match and whose uid is below `before`: at most `limit`, oldest first.
+
+        Returns what was forgotten; an empty list means that nothing is left.
+        """
+
     async def open_tasks(self) -> list[TaskRow]:
         """Every task that is not terminal, oldest first, whatever its origin."""
 
     async def update_open_task(self, task: TaskRow) -> None:
-        """Record how far an open task has come: status, node tasks, `started_at`, `canceled_by`.
+        """Record how far an open task has come: status, node tasks, details, `started_at`.
 
         No change once it is terminal. `ValueError` for a terminal status: only `settle` closes a task.
         """
@@ -229,8 +260,8 @@ class Store(Protocol):
         """Close a task; its `lost` copies leave `in_sync` (never the last one) and are queued for repair.
 
         A set of which every copy is lost stays whole, for none is better than another, and is queued for verification.
-        Returns the task and the in-sync sets that changed. A task already terminal is returned as it is; an unknown
-        one is a `KeyError`.
+        A cancelation's mark stays only on a task that ends canceled. Returns the task and the in-sync sets that
+        changed. A task already terminal is returned as it is; an unknown one is a `KeyError`.
         """
 
     async def prune_tasks(self, finished_before: str, limit: int) -> int:

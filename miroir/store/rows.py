@@ -181,7 +181,11 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """All node tasks of a task are terminal, judged per shard: `lost` copies leave `in_sync` and are repaired."""
+    """All node tasks of a task are terminal, judged per shard: `lost` copies leave `in_sync` and are repaired.
+
+    `applied`: shard -> copies that have it. Where none of those is trusted (any more), the task has failed after all,
+    with the error `doubt`: the copies that have it will be made like the trusted ones.
+    """
 
     task_uid: int
     status: TaskStatus
@@ -191,17 +195,24 @@ class Settle:
     started_at: str | None
     finished_at: str
     lost: ShardCopies = field(default_factory=dict)
+    applied: ShardCopies = field(default_factory=dict)
+    doubt: ErrorBody | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """A shard whose copies must be looked at. `node` names the copy that left `in_sync`; None: verify all copies."""
+    """A shard whose copies must be looked at. `node` names the copy that left `in_sync`; None: verify all copies.
+
+    `since` is the stamp of the first write in question: of documents written from then on, equal versions do not mean
+    equal contents, for an update may have met a document that was not what it should have been.
+    """
 
     physical_uid: str
     shard: int
     node: str | None
     reason: str
     queued_ms: int
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +236,10 @@ class NodeIdentity:
 
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
-    """Filters of `GET /tasks`; None is no filter. Times are RFC 3339 texts, exclusive. `start`: uid to begin at."""
+    """Filters of `GET /tasks`; None is no filter. Times are RFC 3339 texts, exclusive. `start`: uid to begin at.
+
+    `canceled_by` means tasks that did end canceled, not those that still wait for it.
+    """
 
     uids: frozenset[int] | None = None
     statuses: frozenset[str] | None = None

@@ -1,9 +1,23 @@
 """Tasks: one namespace of integer uids over the tasks of all nodes."""
 
+from miroir.tasks.batches import batch_view
+from miroir.tasks.cancelation import Canceler
 from miroir.tasks.clock import now_text
+from miroir.tasks.deletion import Deleter
 from miroir.tasks.details import COPIES_NOTE, DISTINCT_NOTE
 from miroir.tasks.pruning import Pruner
 from miroir.tasks.tracker import TaskTracker
 from miroir.tasks.view import enqueued_view, task_view
 
-__all__ = ["COPIES_NOTE", "DISTINCT_NOTE", "Pruner", "TaskTracker", "enqueued_view", "now_text", "task_view"]
+__all__ = [
+    "COPIES_NOTE",
+    "DISTINCT_NOTE",
+    "Canceler",
+    "Deleter",
+    "Pruner",
+    "TaskTracker",
+    "batch_view",
+    "enqueued_view",
+    "now_text",
+    "task_view",
+]

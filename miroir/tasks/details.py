@@ -33,6 +33,8 @@ def settled(
     counted once per owner, so the sum divides exactly; where some did not, the quotient is taken over those that did.
     """
     final = shown(details) or {}
+    if type == "settingsUpdate" and verdict.status != "succeeded":
+        return dict(details)  # with its notes: they say what must be taken back
     if type == "documentAdditionOrUpdate":
         complete = verdict.status == "succeeded" and DISTINCT_NOTE in details
         final["indexedDocuments"] = details[DISTINCT_NOTE] if complete else _documents(details, node_tasks, counts)
@@ -40,6 +42,11 @@ def settled(
         deleted = _documents(details, node_tasks, counts)
         provided = final.get("providedIds")
         final["deletedDocuments"] = min(deleted, provided) if provided else deleted
+    elif type == "documentEdition":
+        # A node says "deleted" of all it ran the function on, and nothing of them when it ran in vain.
+        edited = _documents(details, node_tasks, counts)
+        final["editedDocuments"] = edited
+        final["deletedDocuments"] = edited if edited or verdict.status == "succeeded" else None
     return final
 
 

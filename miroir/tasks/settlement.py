@@ -1,7 +1,8 @@
 """Settlement: what became of a write, judged shard by shard from what its node tasks say.
 
 Nodes batch neighbouring tasks, and one bad document can fail an innocent task on one node and not on another. So a
-task has failed only where no owner applied it; where one owner did and another did not, the other's copy is wrong.
+task has failed only where no owner applied it; where one owner did and another did not, the other's copy is wrong. A
+node that does not know its part any more may have done it: where nobody else can say, all copies are in doubt.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from miroir.store import NodeTask, ShardCopies, TaskStatus
+
+_BADNESS: Final = ("succeeded", "open", "canceled", "failed", "lost")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a task ends, and which copies missed what another owner has."""
+    """How a task ends, and which copies missed what another owner has (or all, where nobody knows who has it)."""
 
     status: TaskStatus
     lost: ShardCopies = field(default_factory=dict)
     failed_shards: tuple[int, ...] = ()
+    applied: ShardCopies = field(default_factory=dict)
 
 
 def judge(node_tasks: Sequence[NodeTask], given_up: Callable[[str], bool]) -> Verdict | None:
@@ -34,25 +39,27 @@ def judge(node_tasks: Sequence[NodeTask], given_up: Callable[[str], bool]) -> Ve
             copies = by_shard[shard]
             copies[task.node] = _worse(copies.get(task.node), task.status)
     lost: dict[int, frozenset[str]] = {}
+    applied: dict[int, frozenset[str]] = {}
     failed_shards = []
     for shard, copies in by_shard.items():
-        applied = any(status == "succeeded" for status in copies.values())
-        if any(status == "open" and not (applied and given_up(node)) for node, status in copies.items()):
+        having = frozenset(node for node, status in copies.items() if status == "succeeded")
+        if any(status == "open" and not (having and given_up(node)) for node, status in copies.items()):
             return None
-        if not applied:
+        if not having:
             failed_shards.append(shard)
+            if "lost" in copies.values():
+                lost[shard] = frozenset(copies)
         else:
-            missing = frozenset(node for node, status in copies.items() if status != "succeeded")
+            applied[shard] = having
+            missing = frozenset(copies) - having
             if missing:
                 lost[shard] = missing
     if not failed_shards:
-        return Verdict("succeeded", lost)
+        return Verdict("succeeded", lost, (), applied)
     canceled = all(task.status in ("canceled", "succeeded") for task in node_tasks)
-    return Verdict("canceled" if canceled else "failed", lost, tuple(sorted(failed_shards)))
+    return Verdict("canceled" if canceled else "failed", lost, tuple(sorted(failed_shards)), applied)
 
 
 def _worse(known: str | None, status: str) -> str:
     """A node applied a shard's part only if each of its tasks did; it is open as long as one is and none went wrong."""
-    if known is None or known == "succeeded":
-        return status
-    return known if known != "open" or status in ("open", "succeeded") else status
+    return status if known is None else max(known, status, key=_BADNESS.index)

@@ -17,7 +17,7 @@ def task_view(task: TaskRow) -> dict[str, Any]:
         "indexUid": task.index_uid,
         "status": task.status,
         "type": task.type,
-        "canceledBy": task.canceled_by,
+        "canceledBy": task.canceled_by if task.status == "canceled" else None,
         "details": shown(task.details),
         "error": task.error,
         "duration": duration(task.started_at, task.finished_at),

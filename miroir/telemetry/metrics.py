@@ -29,6 +29,7 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 _FAN_OUT: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TASK_STATUSES: Final = ("enqueued", "processing", "succeeded", "failed", "canceled")
+_POOL_STATES: Final = ("in_use", "idle")
 _STATUSES: Final = tuple(str(status) for status in range(100, 600))
 
 
@@ -81,10 +82,18 @@ class Metrics:
     def set_node_healthy(self, node_id: str, *, healthy: bool) -> None:
         self._node_healthy.get(node_id).set(1 if healthy else 0)
 
+    def set_node_pool(self, node_id: str, in_use: int, idle: int, waiting: int) -> None:
+        """Connections to a node that carry a call, those without work, and calls that wait for one."""
+        for state, count in zip(_POOL_STATES, (in_use, idle), strict=True):
+            self._pool_connections.get(node_id, state).set(count)
+        self._pool_waiting.get(node_id).set(waiting)
+
     def keep_nodes(self, node_ids: Iterable[str]) -> None:
         """Drop the gauges of nodes that have left the topology, so that they do not look alive or ill for ever."""
         kept = [(node_id,) for node_id in node_ids]
         self._node_healthy.forget_all_but(kept)
+        self._pool_waiting.forget_all_but(kept)
+        self._pool_connections.forget_all_but([(node_id, state) for (node_id,) in kept for state in _POOL_STATES])
         self._distribution.forget_all_but(kept)
 
     # Shards
@@ -149,6 +158,12 @@ class Metrics:
             self._histogram(
                 "node_request_duration_seconds", "Time of a call to a node.", ("node_id", "operation"), _SECONDS
             )
+        )
+        self._pool_connections = Children(
+            self._gauge("node_pool_connections", "Connections to a node.", ("node_id", "state"))
+        )
+        self._pool_waiting = Children(
+            self._gauge("node_pool_waiting", "Calls that wait for a connection to the node.", ("node_id",))
         )
         self._node_errors = Children(
             self._counter("node_errors_total", "Calls to a node that failed.", ("node_id", "error_type"))

@@ -141,7 +141,7 @@ def test_a_wiped_node_is_filled_again(cluster: Callable[..., Cluster], index_nam
     running.nodes[0].kill()
     running.nodes[0].wipe()
     running.nodes[0].restart()
-    running.wait_all_healthy()
+    wait_until(lambda: not fully_repaired(running, index_name), 10, "the loss noticed")
     wait_until(lambda: fully_repaired(running, index_name), 60, "the copies refilled")
     assert_copies_equal(running, index_name)
     running.nodes[1].kill()

@@ -56,6 +56,7 @@ CREATE TABLE repairs (
     node TEXT NOT NULL,
     reason TEXT NOT NULL,
     queued_ms INTEGER NOT NULL,
+    since INTEGER NOT NULL,
     PRIMARY KEY (physical_uid, shard, node)
 ) STRICT, WITHOUT ROWID;
 

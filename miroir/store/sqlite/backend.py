@@ -38,6 +38,7 @@ from miroir.store.sqlite import (
     idempotency,
     indexes,
     task_listing,
+    task_selection,
     tasks,
     writes,
 )
@@ -143,14 +144,21 @@ class SqliteStore(Store):
     async def drop_node_copies(self, node: str, lost_as: str) -> dict[str, dict[int, frozenset[str]]]:
         return await self._writer.run(lambda tx: copies.drop_node_copies(tx, node, lost_as))
 
-    async def leave_in_sync(self, physical_uid: str, lost: ShardCopies, reason: str) -> dict[int, frozenset[str]]:
-        return await self._writer.run(lambda tx: copies.leave_in_sync(tx, physical_uid, lost, reason))
+    def watch_in_sync(self, watcher: Callable[[str, ShardCopies], None]) -> None:
+        self._writer.watch = watcher
 
-    async def join_in_sync(self, physical_uid: str, shard: int, node: str, hold: str) -> frozenset[str]:
-        return await self._writer.run(lambda tx: copies.join_in_sync(tx, physical_uid, shard, node, hold))
+    async def leave_in_sync(
+        self, physical_uid: str, lost: ShardCopies, reason: str, *, since: int
+    ) -> dict[int, frozenset[str]]:
+        return await self._writer.run(lambda tx: copies.leave_in_sync(tx, physical_uid, lost, reason, since=since))
 
-    async def queue_repairs(self, physical_uid: str, shards: Mapping[int, str | None], reason: str) -> None:
-        await self._writer.run(lambda tx: copies.queue_repairs(tx, physical_uid, shards, reason))
+    async def join_in_sync(self, physical_uid: str, shard: int, node: str, hold: str, source: str) -> frozenset[str]:
+        return await self._writer.run(lambda tx: copies.join_in_sync(tx, physical_uid, shard, node, hold, source))
+
+    async def queue_repairs(
+        self, physical_uid: str, shards: Mapping[int, str | None], reason: str, *, since: int = 0
+    ) -> None:
+        await self._writer.run(lambda tx: copies.queue_repairs(tx, physical_uid, shards, reason, since=since))
 
     async def list_repairs(self) -> list[Repair]:
         return await self._reader.run(copies.list_repairs)
@@ -199,6 +207,18 @@ class SqliteStore(Store):
 
     async def list_tasks(self, query: TaskQuery) -> TaskPage:
         return await self._reader.run(lambda db: task_listing.list_tasks(db, query))
+
+    async def add_cancelation(self, task: NewTask, query: TaskQuery, types: frozenset[str]) -> TaskRow:
+        return await self._writer.run(lambda tx: task_selection.add_cancelation(tx, task, query, types))
+
+    async def tasks_being_canceled(self, canceled_by: int) -> list[int]:
+        return await self._reader.run(lambda db: task_selection.tasks_being_canceled(db, canceled_by))
+
+    async def add_deletion(self, task: NewTask, query: TaskQuery) -> TaskRow:
+        return await self._writer.run(lambda tx: task_selection.add_deletion(tx, task, query))
+
+    async def delete_tasks(self, query: TaskQuery, before: int, limit: int) -> list[TaskRow]:
+        return await self._writer.run(lambda tx: task_selection.delete_tasks(tx, query, before, limit))
 
     async def open_tasks(self) -> list[TaskRow]:
         return await self._reader.run(tasks.open_tasks)

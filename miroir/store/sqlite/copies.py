@@ -28,48 +28,57 @@ def in_sync_of(db: sqlite3.Connection, physical_uid: str, shards: Iterable[int])
     return shard_sets(sets)
 
 
-def put_in_sync(db: sqlite3.Connection, physical_uid: str, sets: ShardCopies) -> None:
-    """Write these sets; `ValueError` if one is empty."""
+def put_in_sync(tx: Tx, physical_uid: str, sets: ShardCopies) -> None:
+    """Write these sets, and have whoever watches told; `ValueError` if one is empty."""
     if not sets:
         return
     if empty := [shard for shard, nodes in sets.items() if not nodes]:
         raise ValueError(f"in-sync sets of {physical_uid} would be empty: shards {empty}")
-    db.executemany(
+    tx.changes.append((physical_uid, dict(sets)))
+    tx.db.executemany(
         "INSERT INTO in_sync (physical_uid, shard, nodes) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET nodes = excluded.nodes",
         [(physical_uid, shard, set_text(nodes)) for shard, nodes in sets.items()],
     )
 
 
-def queue(tx: Tx, wanted: Collection[tuple[str, int, str | None]], reason: str) -> None:
-    """Ask for repairs of (physical index, shard, node or None). One asked for already is asked for anew."""
+def queue(tx: Tx, wanted: Collection[tuple[str, int, str | None]], reason: str, *, since: int) -> None:
+    """Ask for repairs of (physical index, shard, node or None). One asked for already is asked for anew.
+
+    `since`: stamp of the first write in question; of several askings the earliest counts.
+    """
     if not wanted:
         return
     # Never the same twice, even within a millisecond: who finishes a repair knows by it which asking was answered.
     queued_ms = tx.next("queued_ms", at_least=tx.now_ms)
     tx.db.executemany(
-        "INSERT INTO repairs (physical_uid, shard, node, reason, queued_ms) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET reason = excluded.reason, queued_ms = excluded.queued_ms",
-        [(physical_uid, shard, node or "", reason, queued_ms) for physical_uid, shard, node in wanted],
+        "INSERT INTO repairs (physical_uid, shard, node, reason, queued_ms, since) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET reason = excluded.reason, queued_ms = excluded.queued_ms, "
+        "since = min(since, excluded.since)",
+        [(physical_uid, shard, node or "", reason, queued_ms, since) for physical_uid, shard, node in wanted],
     )
 
 
-def queue_repairs(tx: Tx, physical_uid: str, shards: Mapping[int, str | None], reason: str) -> None:
+def queue_repairs(tx: Tx, physical_uid: str, shards: Mapping[int, str | None], reason: str, *, since: int) -> None:
     """`Store.queue_repairs`."""
-    queue(tx, [(physical_uid, shard, node) for shard, node in shards.items()], reason)
+    queue(tx, [(physical_uid, shard, node) for shard, node in shards.items()], reason, since=since)
 
 
-def verify(tx: Tx, physical_uid: str, shards: Iterable[int], reason: str) -> None:
+def verify(tx: Tx, physical_uid: str, shards: Iterable[int], reason: str, *, since: int) -> None:
     """Queue shards for verification of all their copies."""
-    queue(tx, [(physical_uid, shard, None) for shard in shards], reason)
+    queue(tx, [(physical_uid, shard, None) for shard in shards], reason, since=since)
 
 
 def list_repairs(db: sqlite3.Connection) -> list[Repair]:
     """The queue, oldest first."""
     rows = db.execute(
-        "SELECT physical_uid, shard, node, reason, queued_ms FROM repairs ORDER BY queued_ms, physical_uid, shard, node"
+        "SELECT physical_uid, shard, node, reason, queued_ms, since FROM repairs "
+        "ORDER BY queued_ms, physical_uid, shard, node"
     )
-    return [Repair(uid, shard, node or None, reason, queued_ms) for uid, shard, node, reason, queued_ms in rows]
+    return [
+        Repair(uid, shard, node or None, reason, queued_ms, since)
+        for uid, shard, node, reason, queued_ms, since in rows
+    ]
 
 
 def finish_repair(tx: Tx, repair: Repair) -> None:
@@ -92,12 +101,14 @@ def drop_node_copies(tx: Tx, node: str, lost_as: str) -> dict[str, dict[int, fro
         left = node_set(nodes) - {node} or frozenset({lost_as})
         changed.setdefault(physical_uid, {})[shard] = left
     for physical_uid, sets in changed.items():
-        put_in_sync(tx.db, physical_uid, sets)
-    queue(tx, [(physical_uid, shard, node) for physical_uid, shard, _ in rows], "disk lost")
+        put_in_sync(tx, physical_uid, sets)
+    queue(tx, [(physical_uid, shard, node) for physical_uid, shard, _ in rows], "disk lost", since=0)
     return changed
 
 
-def leave_in_sync(tx: Tx, physical_uid: str, lost: ShardCopies, reason: str) -> dict[int, frozenset[str]]:
+def leave_in_sync(
+    tx: Tx, physical_uid: str, lost: ShardCopies, reason: str, *, since: int
+) -> dict[int, frozenset[str]]:
     """`Store.leave_in_sync`; `settle` lets copies leave the same way."""
     changed: dict[int, frozenset[str]] = {}
     wanted: list[tuple[str, int, str | None]] = []
@@ -109,12 +120,12 @@ def leave_in_sync(tx: Tx, physical_uid: str, lost: ShardCopies, reason: str) -> 
         elif leaving:
             changed[shard] = in_sync - leaving
             wanted += [(physical_uid, shard, node) for node in leaving]
-    put_in_sync(tx.db, physical_uid, changed)
-    queue(tx, wanted, reason)
+    put_in_sync(tx, physical_uid, changed)
+    queue(tx, wanted, reason, since=since)
     return changed
 
 
-def join_in_sync(tx: Tx, physical_uid: str, shard: int, node: str, hold: str) -> frozenset[str]:
+def join_in_sync(tx: Tx, physical_uid: str, shard: int, node: str, hold: str, source: str) -> frozenset[str]:
     """`Store.join_in_sync`."""
     held = tx.db.execute(
         "SELECT shards FROM holds WHERE physical_uid = ? AND operation = ? AND until_ms > ?",
@@ -128,7 +139,9 @@ def join_in_sync(tx: Tx, physical_uid: str, shard: int, node: str, hold: str) ->
     present = in_sync_of(tx.db, physical_uid, (shard,)).get(shard)
     if present is None:
         raise MappingChanged(f"nobody knows shard {shard} of {physical_uid}")
+    if source not in present:
+        raise MappingChanged(f"the copy of shard {shard} on {source} is not trusted any more")
     joined = present | {node}
-    put_in_sync(tx.db, physical_uid, {shard: joined})
+    put_in_sync(tx, physical_uid, {shard: joined})
     tx.db.execute("DELETE FROM repairs WHERE physical_uid = ? AND shard = ? AND node = ?", (physical_uid, shard, node))
     return joined

@@ -28,7 +28,7 @@ def insert_index(tx: Tx, row: IndexRow, in_sync: ShardCopies) -> tuple[IndexRow,
         return present, False
     inserted = replace(row, revision=tx.next("revision"))
     _put(tx.db, inserted)
-    copies.put_in_sync(tx.db, row.physical_uid, in_sync)
+    copies.put_in_sync(tx, row.physical_uid, in_sync)
     return inserted, True
 
 

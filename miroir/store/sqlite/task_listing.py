@@ -21,10 +21,8 @@ _LAST: Final = 2**63 - 1
 
 def list_tasks(db: sqlite3.Connection, query: TaskQuery) -> TaskPage:
     """`Store.list_tasks`. As in Meilisearch, `start` and `limit` leave the total alone."""
-    filters = list(_filters(query))
-    where = " AND ".join([_origin(query), *(condition for condition, _ in filters)])
-    values = [value for _, value in filters]
-    if filters:
+    where, values = matching(query)
+    if values:
         (total,) = db.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     else:
         (total,) = db.execute("SELECT sum(tasks) FROM task_counts").fetchone()
@@ -45,6 +43,15 @@ def list_tasks(db: sqlite3.Connection, query: TaskQuery) -> TaskPage:
         (set_text(found[: query.limit]),),
     )
     return TaskPage(tuple(task_row(row) for row in rows), total, following)
+
+
+def matching(query: TaskQuery) -> tuple[str, list[str | int]]:
+    """The condition that a task of origin `client` matches the filters, and the values it takes (none: no filter)."""
+    filters = list(_filters(query))
+    conditions = [_origin(query), *(condition for condition, _ in filters)]
+    if query.canceled_by is not None:
+        conditions.append("status = 'canceled'")
+    return " AND ".join(conditions), [value for _, value in filters]
 
 
 def _origin(query: TaskQuery) -> str:

@@ -80,14 +80,14 @@ def update_open_task(tx: Tx, task: TaskRow) -> None:
     if task.status not in OPEN:
         raise ValueError(f"task {task.uid} is closed by settle, not by an update to {task.status}")
     tx.db.execute(
-        "UPDATE tasks SET status = ?, node_tasks = ?, started_at = ?, started_ns = ?, canceled_by = ? "
+        "UPDATE tasks SET status = ?, node_tasks = ?, details = ?, started_at = ?, started_ns = ? "
         "WHERE uid = ? AND status IN ('enqueued', 'processing')",
         (
             task.status,
             node_tasks_text(task.node_tasks),
+            json_text(dict(task.details)),
             task.started_at,
             _instant(task.started_at),
-            task.canceled_by,
             task.uid,
         ),
     )
@@ -100,9 +100,12 @@ def settle(tx: Tx, settle: Settle) -> tuple[TaskRow, dict[int, frozenset[str]]]:
         raise KeyError(settle.task_uid)
     if task.status not in OPEN:
         return task, {}
+    if _untrusted(tx, task, settle):
+        settle = replace(settle, status="failed", error=settle.doubt)
+    canceled_by = task.canceled_by if settle.status == "canceled" else None
     tx.db.execute(
         "UPDATE tasks SET status = ?, node_tasks = ?, details = ?, error = ?, started_at = ?, started_ns = ?, "
-        "finished_at = ?, finished_ns = ? WHERE uid = ?",
+        "finished_at = ?, finished_ns = ?, canceled_by = ? WHERE uid = ?",
         (
             settle.status,
             node_tasks_text(settle.node_tasks),
@@ -112,6 +115,7 @@ def settle(tx: Tx, settle: Settle) -> tuple[TaskRow, dict[int, frozenset[str]]]:
             _instant(settle.started_at),
             settle.finished_at,
             nanoseconds(settle.finished_at),
+            canceled_by,
             settle.task_uid,
         ),
     )
@@ -123,10 +127,19 @@ def settle(tx: Tx, settle: Settle) -> tuple[TaskRow, dict[int, frozenset[str]]]:
         error=settle.error,
         started_at=settle.started_at,
         finished_at=settle.finished_at,
+        canceled_by=canceled_by,
     )
     if task.physical_uid is None:
         return settled, {}
-    return settled, copies.leave_in_sync(tx, task.physical_uid, settle.lost, "lost a write")
+    return settled, copies.leave_in_sync(tx, task.physical_uid, settle.lost, "lost a write", since=task.stamp)
+
+
+def _untrusted(tx: Tx, task: TaskRow, settle: Settle) -> bool:
+    """Whether some shard was applied only by copies that are not trusted: they will be made like those that are."""
+    if task.physical_uid is None or settle.status != "succeeded":
+        return False
+    in_sync = copies.in_sync_of(tx.db, task.physical_uid, settle.applied)
+    return any(not trusted & settle.applied[shard] for shard, trusted in in_sync.items())
 
 
 def prune_tasks(tx: Tx, finished_before: str, limit: int) -> int:

@@ -25,6 +25,7 @@ import outcome
 import trio
 
 from miroir.store.base import StoreUnavailable
+from miroir.store.rows import ShardCopies
 from miroir.store.sqlite.connection import means_unavailable, unavailable
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ class Tx:
 
     db: sqlite3.Connection
     now_us: int
+    changes: list[tuple[str, ShardCopies]] = field(default_factory=list)
+    """In-sync sets that the request has changed, for whoever watches them."""
 
     @property
     def now_ms(self) -> int:
@@ -58,6 +61,7 @@ class _Request(Generic[T]):
     on_delivery: Callable[[T], None] | None = None
     undo: Callable[[Tx, T], None] | None = None
     abandoned: bool = False
+    changes: list[tuple[str, ShardCopies]] = field(default_factory=list)
     result: outcome.Outcome[T] | None = field(default=None, repr=False)
 
 
@@ -72,6 +76,7 @@ class Writer:
         self._undelivered = 0
         self._idle = trio.Event()
         self._closing = False
+        self.watch: Callable[[str, ShardCopies], None] = _unwatched
         # A daemon: a Trio run that crashed without closing the store must not keep the process alive. Whatever was
         # not committed was not acknowledged.
         self._thread = threading.Thread(target=self._serve, name="miroir-store-writer", daemon=True)
@@ -155,7 +160,8 @@ class Writer:
 
     def _attempt(self, request: _Request[Any]) -> None:
         self._db.execute("SAVEPOINT request")
-        result = outcome.capture(request.work, Tx(self._db, self._clock_us()))
+        tx = Tx(self._db, self._clock_us())
+        result = outcome.capture(request.work, tx)
         if isinstance(result, outcome.Error):
             if not self._db.in_transaction:
                 # SQLite has given up the whole transaction (disk full, I/O error), and with it the others' work.
@@ -165,6 +171,7 @@ class Writer:
                 result = outcome.Error(unavailable(result.error))
         self._db.execute("RELEASE request")
         request.result = result
+        request.changes = tx.changes if isinstance(result, outcome.Value) else []
 
     def _fail(self, group: list[_Request[Any]], error: BaseException) -> None:
         """The group's transaction came to nothing."""
@@ -172,6 +179,7 @@ class Writer:
             outcome.capture(self._db.execute, "ROLLBACK")
         for request in group:
             request.result = outcome.Error(unavailable(error))
+            request.changes = []
 
     # -- on Trio's thread --------------------------------------------------------------------------------------------
 
@@ -187,6 +195,8 @@ class Writer:
         result = request.result
         if result is None:
             return  # abandoned before its turn came: never run
+        for physical_uid, sets in request.changes:
+            self.watch(physical_uid, sets)
         if isinstance(result, outcome.Value):
             told = None if request.abandoned else outcome.capture(request.on_delivery or _nothing, result.value)
             if not isinstance(told, outcome.Value):
@@ -195,6 +205,10 @@ class Writer:
                 result = told or result
         if not request.abandoned and request.task is not None:
             trio.lowlevel.reschedule(request.task, result)
+
+
+def _unwatched(_: str, __: ShardCopies) -> None:
+    """Nobody wants to know of in-sync sets."""
 
 
 def _nothing(_: object) -> None:

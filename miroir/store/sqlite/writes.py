@@ -74,7 +74,7 @@ def commit(tx: Tx, commit: Commit) -> Committed | NoQuorum:
     in_sync = copies.in_sync_of(tx.db, intent.physical_uid, intent.shards)
     short = tuple(shard for shard in intent.shards if not _stands(commit, shard, in_sync.get(shard, frozenset())))
     if short:
-        copies.verify(tx, intent.physical_uid, intent.shards, "no quorum")
+        copies.verify(tx, intent.physical_uid, intent.shards, "no quorum", since=intent.stamp)
         return NoQuorum(short)
     changed: dict[int, frozenset[str]] = {}
     missed: list[tuple[str, int, str | None]] = []
@@ -84,8 +84,8 @@ def commit(tx: Tx, commit: Commit) -> Committed | NoQuorum:
         if left := trusted - commit.accepted.get(shard, frozenset()):
             changed[shard] = trusted - left
             missed += [(intent.physical_uid, shard, node) for node in left & commit.owners.get(shard, frozenset())]
-    copies.put_in_sync(tx.db, intent.physical_uid, changed)
-    copies.queue(tx, missed, "missed a write")
+    copies.put_in_sync(tx, intent.physical_uid, changed)
+    copies.queue(tx, missed, "missed a write", since=intent.stamp)
     task = tasks.register(tx, commit.task, stamp=intent.stamp, physical_uid=intent.physical_uid)
     if commit.idempotency is not None:
         keep_idempotency(tx, commit.idempotency, task.uid)
@@ -100,7 +100,7 @@ def withdraw(tx: Tx, stamp: int, *, verify: bool) -> None:
     _remove_intents(tx.db, [intent])
     drop_tombstone(tx, stamp)
     if verify:
-        copies.verify(tx, intent.physical_uid, intent.shards, "write withdrawn")
+        copies.verify(tx, intent.physical_uid, intent.shards, "write withdrawn", since=stamp)
 
 
 def open_intents(db: sqlite3.Connection) -> list[Intent]:
@@ -116,8 +116,8 @@ def expire_intents(tx: Tx, older_than_ms: int, dead_peers: frozenset[str]) -> li
     )
     expired = [intent_row(row) for row in rows.fetchall()]
     _remove_intents(tx.db, expired)
-    shards = {(intent.physical_uid, shard, None) for intent in expired for shard in intent.shards}
-    copies.queue(tx, shards, "write interrupted")
+    for intent in expired:
+        copies.verify(tx, intent.physical_uid, intent.shards, "write interrupted", since=intent.stamp)
     return expired
 
 

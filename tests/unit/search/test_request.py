@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miroir.errors import ApiError
-from miroir.search.attributes import filter_attributes
+from miroir.indexes.filterable import filter_attributes
 from miroir.search.merge import merge
 from miroir.search.ranking import Order
 from miroir.search.request import prepare

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+import trio
 
 from miroir.store import HoldRow, MappingChanged, NodeIdentity, Repair, Store
 from tests.unit.store.places import Place
@@ -24,8 +27,10 @@ async def test_a_node_that_lost_its_disk_leaves_every_set_but_never_as_the_last(
 
 async def test_copies_that_differ_leave_but_not_all(store: Store) -> None:
     await found(store)
-    assert await store.leave_in_sync("unknown", copies("a"), "differ") == {}
-    changed = await store.leave_in_sync("books", {0: frozenset("ax"), 1: NODES, 2: frozenset(), 9: NODES}, "differ")
+    assert await store.leave_in_sync("unknown", copies("a"), "differ", since=1) == {}
+    changed = await store.leave_in_sync(
+        "books", {0: frozenset("ax"), 1: NODES, 2: frozenset(), 9: NODES}, "differ", since=1
+    )
     assert changed == {0: frozenset("bc")}
     assert (await store.load_in_sync())["books"] == {**copies(), 0: frozenset("bc")}
     asked = {(repair.shard, repair.node, repair.reason) for repair in await store.list_repairs()}
@@ -42,19 +47,19 @@ async def test_a_copy_joins_under_its_own_hold_only(store: Store, clock: Clock) 
     await found(store)
     await written(store, (0, 1), {"a", "b"})
     with pytest.raises(MappingChanged):
-        await store.join_in_sync("books", 0, "c", "move")
+        await store.join_in_sync("books", 0, "c", "move", "a")
     await store.place_hold(HoldRow("move", "books", (0,), clock.now_ms + 1000))
     for shard, operation, uid in ((1, "move", "books"), (0, "other", "books"), (0, "move", "films")):
         with pytest.raises(MappingChanged):
-            await store.join_in_sync(uid, shard, "c", operation)
+            await store.join_in_sync(uid, shard, "c", operation, "a")
     await store.queue_repairs("books", {0: None}, "verify")
-    assert await store.join_in_sync("books", 0, "c", "move") == NODES
+    assert await store.join_in_sync("books", 0, "c", "move", "a") == NODES
     assert (await store.load_in_sync())["books"] == {**copies(), 1: frozenset({"a", "b"})}
     left = {(repair.shard, repair.node) for repair in await store.list_repairs()}
     assert left == {(0, None), (1, "c")}
     clock.now_us += 1_000_000
     with pytest.raises(MappingChanged):
-        await store.join_in_sync("books", 0, "d", "move")
+        await store.join_in_sync("books", 0, "d", "move", "a")
 
 
 async def test_a_copy_does_not_join_while_a_write_is_open(store: Store, clock: Clock) -> None:
@@ -62,12 +67,12 @@ async def test_a_copy_does_not_join_while_a_write_is_open(store: Store, clock: C
     intent = await begun(store, announce((0, 2)))
     await store.place_hold(HoldRow("move", "books", (), clock.now_ms + 1000))
     with pytest.raises(MappingChanged):
-        await store.join_in_sync("books", 2, "c", "move")
-    assert await store.join_in_sync("books", 1, "c", "move") == {"a", "c"}
+        await store.join_in_sync("books", 2, "c", "move", "a")
+    assert await store.join_in_sync("books", 1, "c", "move", "a") == {"a", "c"}
     with pytest.raises(MappingChanged):
-        await store.join_in_sync("books", 77, "c", "move")
+        await store.join_in_sync("books", 77, "c", "move", "a")
     await store.withdraw(intent.stamp, verify=False)
-    assert await store.join_in_sync("books", 2, "c", "move") == {"a", "c"}
+    assert await store.join_in_sync("books", 2, "c", "move", "a") == {"a", "c"}
 
 
 async def test_asking_twice_is_once_and_renews(store: Store, clock: Clock) -> None:
@@ -108,3 +113,38 @@ async def test_the_cluster_id_is_made_once(place: Place, clock: Clock) -> None:
     assert await first.cluster_id() == await second.cluster_id()
     for store in (first, second):
         await store.aclose()
+
+
+async def test_a_copy_does_not_join_from_a_source_that_is_not_trusted_any_more(store: Store, clock: Clock) -> None:
+    await found(store)
+    await written(store, (0,), {"a"})
+    await store.place_hold(HoldRow("move", "books", (0,), clock.now_ms + 1000))
+    with pytest.raises(MappingChanged):
+        await store.join_in_sync("books", 0, "c", "move", "b")
+    assert await store.join_in_sync("books", 0, "c", "move", "a") == {"a", "c"}
+
+
+async def test_the_first_write_in_question_is_remembered(store: Store) -> None:
+    await found(store)
+    await store.queue_repairs("books", {0: "a"}, "late", since=70)
+    await store.queue_repairs("books", {0: "a"}, "early", since=30)
+    await store.queue_repairs("books", {0: "a"}, "later", since=50)
+    assert [(repair.since, repair.reason) for repair in await store.list_repairs()] == [(30, "later")]
+
+
+async def test_who_watches_is_told_in_the_order_of_the_transactions(store: Store) -> None:
+    """Two writes side by side drop a copy each: what is kept of it must end as the store has it, every time."""
+    await found(store)
+    kept: dict[int, frozenset[str]] = {}
+    store.watch_in_sync(lambda _, sets: kept.update(sets))
+    for _ in range(20):
+        async with trio.open_nursery() as nursery:
+            for node in "abc":
+                lost = {shard: frozenset(node) for shard in range(4)}
+                nursery.start_soon(partial(store.leave_in_sync, "books", lost, "test", since=1))
+        assert kept == {shard: nodes for shard, nodes in (await store.load_in_sync())["books"].items() if shard in kept}
+        await store.place_hold(HoldRow("move", "books", (), 1 << 50))
+        for shard, nodes in list(kept.items()):
+            for node in sorted({"a", "b", "c"} - nodes):
+                await store.join_in_sync("books", shard, node, "move", min(nodes))
+        await store.release_hold("move", "books")

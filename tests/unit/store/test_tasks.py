@@ -58,13 +58,13 @@ async def test_open_tasks_are_followed_until_settled(store: Store) -> None:
     task = (await written(store)).task
     other = await store.add_task(new_task(None, origin="ttl"))
     assert await store.open_tasks() == [task, other]
-    moved = replace(task, status="processing", started_at=NOW, canceled_by=9, node_tasks=task.node_tasks[:1])
+    moved = replace(task, status="processing", started_at=NOW, details={"n": 1}, node_tasks=task.node_tasks[:1])
     await store.update_open_task(moved)
     assert await store.get_task(task.uid) == moved
     with pytest.raises(ValueError, match="settle"):
         await store.update_open_task(replace(moved, status="failed"))
     settled, changed = await store.settle(settlement(moved))
-    assert (settled.status, settled.finished_at, settled.canceled_by, changed) == ("succeeded", LATER, 9, {})
+    assert (settled.status, settled.finished_at, changed) == ("succeeded", LATER, {})
     assert settled.details == {"receivedDocuments": 2, "indexedDocuments": 2}
     assert await store.get_task(task.uid) == settled
     await store.update_open_task(moved)
@@ -137,8 +137,12 @@ async def listed(store: Store) -> Store:
         )
     )
     task = await store.add_task(new_task("B", enqueued_at="2026-01-01T02:00:04+02:00"))
-    await store.update_open_task(replace(task, status="processing", started_at="2026-01-01T00:00:09Z", canceled_by=5))
-    await store.add_task(new_task(None, type="taskCancelation", enqueued_at="2026-01-01T00:00:05.25Z"))
+    await store.update_open_task(replace(task, status="processing", started_at="2026-01-01T00:00:09Z"))
+    await store.add_cancelation(
+        new_task(None, type="taskCancelation", enqueued_at="2026-01-01T00:00:05.25Z"),
+        TaskQuery(uids=frozenset({4})),
+        frozenset({"documentAdditionOrUpdate"}),
+    )
     return store
 
 
@@ -160,7 +164,7 @@ async def listed(store: Store) -> Store:
         (TaskQuery(types=frozenset({"indexCreation", "taskCancelation"})), [5, 3, 1], 3, None),
         (TaskQuery(index_uids=frozenset({"a"})), [3, 0], 2, None),
         (TaskQuery(index_uids=frozenset({"b", "c"})), [1], 1, None),
-        (TaskQuery(canceled_by=frozenset({5, 6})), [4], 1, None),
+        (TaskQuery(canceled_by=frozenset({5, 6})), [], 0, None),  # marked, and not canceled yet
         (TaskQuery(types=frozenset({"indexCreation"}), index_uids=frozenset({"a"}), start=2), [], 1, None),
         (TaskQuery(before_enqueued_at="2026-01-01T00:00:00.5Z"), [0], 1, None),
         (TaskQuery(before_enqueued_at="2026-01-01T00:00:00.500000001Z"), [1, 0], 2, None),
@@ -176,3 +180,68 @@ async def listed(store: Store) -> Store:
 async def test_listing(listed: Store, query: TaskQuery, uids: list[int], total: int, following: int | None) -> None:
     page = await listed.list_tasks(query)
     assert ([task.uid for task in page.tasks], page.total, page.next) == (uids, total, following)
+
+
+DOCUMENTS = frozenset({"documentAdditionOrUpdate"})
+
+
+def cancelation(**changes: Any) -> Any:
+    details = {"matchedTasks": None, "canceledTasks": None, "originalFilter": "?"}
+    return new_task(None, type="taskCancelation", details=details, **changes)
+
+
+async def test_a_cancelation_marks_what_is_open_and_of_a_type_it_may_cancel(listed: Store) -> None:
+    before = await listed.count_tasks()
+    task = await listed.add_cancelation(cancelation(), TaskQuery(), DOCUMENTS)
+    # Matching: all of clients'. Marked: not 1 (a creation), 2 (ours), 3 (over), 4 (marked already), 5 or itself.
+    assert list(task.details.items()) == [("matchedTasks", 5), ("canceledTasks", None), ("originalFilter", "?")]
+    assert (task.uid, await listed.tasks_being_canceled(task.uid)) == (6, [0])
+    assert await listed.tasks_being_canceled(5) == [4]
+    assert await listed.get_task(task.uid) == task
+    assert (await listed.count_tasks())["enqueued"] == before["enqueued"] + 1
+
+
+@pytest.mark.parametrize(("status", "mark"), [("canceled", 6), ("succeeded", None), ("failed", None)])
+async def test_a_mark_lasts_on_what_ends_canceled(listed: Store, status: Any, mark: int | None) -> None:
+    cancel = await listed.add_cancelation(cancelation(), TaskQuery(uids=frozenset({0, 3})), DOCUMENTS)
+    task = await listed.get_task(0)
+    assert task is not None
+    await listed.update_open_task(replace(task, canceled_by=None, status="processing", started_at=NOW))
+    assert await listed.tasks_being_canceled(cancel.uid) == [0], "an update wipes no mark off"
+    settled, _ = await listed.settle(settlement(task, status=status))
+    assert settled.canceled_by == mark
+    assert await listed.get_task(0) == settled
+    assert await listed.tasks_being_canceled(cancel.uid) == []
+    page = await listed.list_tasks(TaskQuery(canceled_by=frozenset({cancel.uid})))
+    assert [each.uid for each in page.tasks] == ([0] if mark is not None else [])
+
+
+async def test_a_task_is_never_canceled_by_one_that_was_there_before_it(store: Store) -> None:
+    cancel = await store.add_cancelation(cancelation(), TaskQuery(), DOCUMENTS)
+    await store.add_task(new_task())
+    assert cancel.details["matchedTasks"] == 0
+    assert await store.tasks_being_canceled(cancel.uid) == []
+
+
+async def test_deleting_takes_what_is_over_and_matches_in_bounded_steps(store: Store) -> None:
+    over = {"status": "succeeded", "finished_at": NOW}
+    for uid in range(5):
+        await store.add_task(new_task("a", **over, node_tasks=(NodeTask("n", "i1", uid, (0,), "succeeded"),)))
+    await store.add_task(new_task("a"))
+    await store.add_task(new_task("b", **over))
+    await store.add_task(new_task("a", origin="ttl", **over))
+    query = TaskQuery(index_uids=frozenset("a"))
+    deletion = await store.add_deletion(new_task(None, type="taskDeletion", details={"matchedTasks": None}), query)
+    late = await store.add_task(new_task("a", **over))
+    assert deletion.details == {"matchedTasks": 6}
+    gone = await store.delete_tasks(query, deletion.uid, 3)
+    assert [(task.uid, [part.uid for part in task.node_tasks]) for task in gone] == [(0, [0]), (1, [1]), (2, [2])]
+    assert [task.uid for task in await store.delete_tasks(query, deletion.uid, 3)] == [3, 4]
+    assert await store.delete_tasks(query, deletion.uid, 3) == []
+    assert await store.get_task(0) is None
+    left = await store.list_tasks(TaskQuery())
+    assert ([task.uid for task in left.tasks], left.total) == ([late.uid, deletion.uid, 6, 5], 4)
+    assert await store.get_task(7) is not None, "internal work cannot be selected"
+    assert (await store.count_tasks())["succeeded"] == 2
+    # No filter at all is everything, for a client who wrote `uids=*`.
+    assert [task.uid for task in await store.delete_tasks(TaskQuery(), late.uid + 1, 99)] == [6, late.uid]

@@ -126,7 +126,7 @@ class _Run:
         await self.commit(len(self.model.open) - 1, accepted, owners, {})
 
     async def leave(self, lost: dict[int, frozenset[str]]) -> None:
-        changed = await self.store.leave_in_sync("books", lost, "test")
+        changed = await self.store.leave_in_sync("books", lost, "test", since=1)
         assert changed == self._left(lost)
 
     def _left(self, lost: dict[int, frozenset[str]]) -> dict[int, frozenset[str]]:
@@ -183,13 +183,13 @@ class _Run:
         await self.store.place_hold(HoldRow("move", "books", (shard,), self.clock.now_ms + 5))
         if any(shard in intent.shards for intent in self.model.open.values()):
             try:
-                await self.store.join_in_sync("books", shard, node, "move")
+                await self.store.join_in_sync("books", shard, node, "move", min(self.model.in_sync[shard]))
             except MappingChanged:
                 pass
             else:
                 raise AssertionError("joined beside an open write")
         else:
-            joined = await self.store.join_in_sync("books", shard, node, "move")
+            joined = await self.store.join_in_sync("books", shard, node, "move", min(self.model.in_sync[shard]))
             self.model.in_sync[shard] |= {node}
             assert joined == self.model.in_sync[shard]
             self.model.repairs.discard((shard, node))

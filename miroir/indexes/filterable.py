@@ -1,0 +1,108 @@
+"""Which attributes a filter may name: the client's filterable rules, and what a node says about the others.
+
+Nodes carry rules of ours, so a node would accept a filter on an attribute that the client never made filterable. Such a
+filter is refused by us, in a node's words; under which code, and whether at once or as a task, is the caller's to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from miroir.indexes.settings_rules import Rule, features_of, matches, patterns_of
+from miroir.indexes.view import IndexView
+from miroir.stamps import STAMP_FIELDS
+
+HIDDEN: Final = "<..hidden-attributes>"
+"""What stands in a list of a node's for names that are not displayed."""
+
+_STAMPS: Final = frozenset(STAMP_FIELDS)
+
+# One token of a filter: a quoted text, a bracket or comma, an operator, or a bare word.
+_TOKEN: Final = re.compile(
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[()\[\],]|!=|>=|<=|[=<>!]|[^\s()\[\],=<>!'"]+""", re.DOTALL
+)
+
+
+def client_rule(name: str, index: IndexView) -> tuple[int, bool] | None:
+    """The first of the client's rules that decides about `name`: its number, and whether it lets it be filtered."""
+    for number, rule in enumerate(_rules(index)):
+        if matches(rule, name):
+            return number, features_of(rule).filterable
+    return None
+
+
+def is_injected(name: str, index: IndexView) -> bool:
+    """Whether `name` can be filtered on the nodes only because of our rules. Stamps always are: no client has them."""
+    root = name.split(".", 1)[0]
+    return name in _STAMPS or name in index.hidden_filterable or root in index.hidden_filterable
+
+
+def _rules(index: IndexView) -> list[Rule]:
+    return [rule for rule in index.filterable if isinstance(rule, str | Mapping)]
+
+
+def filter_attributes(text: str) -> Iterator[tuple[str, int]]:
+    """The attributes that a filter expression compares, each with its place in the text.
+
+    Not a parser: what is no filter is the nodes' to refuse, and yields whatever stands where an attribute would.
+    """
+    wanted, listed = True, 0
+    tokens = list(_TOKEN.finditer(text))
+    for at, match in enumerate(tokens):
+        word = match.group()
+        if word == "[":
+            listed += 1
+        elif word == "]":
+            listed = max(0, listed - 1)
+        elif listed or word in ("(", ")"):
+            continue
+        elif word in ("AND", "OR"):
+            wanted = True
+        elif wanted and word != "NOT":
+            wanted = False
+            if word[0] in "'\"":
+                yield word[1:-1], match.start() + 1
+            elif at + 1 == len(tokens) or tokens[at + 1].group() != "(":  # `_geoRadius(...)` names no attribute
+                yield word, match.start()
+
+
+def available(index: IndexView, joint: str, kind: str, *, only_displayed: bool = False) -> str:
+    """What a node says can be filtered, at the end of a refusal: the client's patterns, ours left out.
+
+    Some refusals name only what is displayed (`only_displayed`), and say that there is more.
+    """
+    allowing = [rule for rule in _rules(index) if features_of(rule).filterable]
+    names = sorted({pattern for rule in allowing for pattern in patterns_of(rule)})
+    if only_displayed and index.displayed is not None:
+        shown = [name for name in names if name in index.displayed]
+        names = [*shown, HIDDEN] if shown and len(shown) < len(names) else shown
+    if not names:
+        return "This index does not have configured filterable attributes."
+    return f"Available filterable {kind} patterns are: `{joint.join(names)}`."
+
+
+def filter_texts(value: object) -> Iterator[str]:
+    """Every expression of a `filter` parameter: a text, or texts in arrays."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from filter_texts(item)
+
+
+def injected_filter(filter: object, index: IndexView) -> str | None:
+    """A node's text about the first attribute of a filter that only we made filterable; None if there is none."""
+    guarded = _STAMPS | index.hidden_filterable
+    for text in filter_texts(filter):
+        if any(name in text for name in guarded):
+            for name, at in filter_attributes(text):
+                rule = client_rule(name, index)
+                if not is_injected(name, index) and (rule is None or not rule[1]):
+                    return None  # a node stumbles over this one first
+                if is_injected(name, index):
+                    column = at - (text.rfind("\n", 0, at) + 1) + 1
+                    patterns = available(index, "`, `", "attribute")
+                    return f"Attribute `{name}` is not filterable. {patterns}\n{column}:{column + len(name)} {text}"
+    return None

@@ -1,0 +1,203 @@
+"""What repair does to the copy of a shard on one node: list it, compare its contents, copy documents to it.
+
+Every call to a node has a deadline, so that a node that hangs holds up nothing but its own repair. What is written goes
+through the index's lane, and only while the physical index still stands for a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import trio
+
+from miroir.cluster import Cluster, Lanes
+from miroir.indexes import Index, IndexService, Registry
+from miroir.nodes import Accepted, NodeAnswerError, NodeCall
+from miroir.rebalance.copies import (
+    Difference,
+    batches,
+    compare,
+    doubtful,
+    guarded_deletion,
+    landed,
+    read_contents,
+    read_versions,
+)
+from miroir.stamps import SEQ_FIELD, shard_filter
+from miroir.store import Store
+
+Value = TypeVar("Value")
+
+_LIST_LIMIT: Final = 1 << 31
+_BATCH_BYTES: Final = 16 << 20
+_DELETE_AT_ONCE: Final = 1000
+_CALL_S: Final = 30.0
+_TASK_S: Final = 300.0
+_POLL_S: Final = 0.02
+
+
+class RepairFailed(Exception):
+    """This attempt did not get through; the queue keeps the repair for another."""
+
+
+class NodeCopies:
+    """Reads and changes copies on nodes. `batch_size`: documents a fetch."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        registry: Registry,
+        indexes: IndexService,
+        lanes: Lanes,
+        *,
+        batch_size: int,
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._registry = registry
+        self._indexes = indexes
+        self._lanes = lanes
+        self._batch_size = batch_size
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    async def versions(self, index: Index, shards: Sequence[int], node: str) -> dict[str, str]:
+        """Key -> version of every document of these shards, at one instant; nothing where the index is not there."""
+        primary_key = index.row.primary_key
+        if primary_key is None:
+            return {}
+        client = self._cluster.clients[node]
+        try:
+            listing = await _in_time(
+                node,
+                lambda: client.list_documents(
+                    index.physical_uid, shard_filter(shards), (primary_key, SEQ_FIELD), _LIST_LIMIT
+                ),
+            )
+        except NodeAnswerError as failure:
+            if failure.status == 404:
+                return {}
+            raise
+        return await trio.to_thread.run_sync(read_versions, [bytes(raw) for raw in listing.results], primary_key)
+
+    async def contents_differ(
+        self, index: Index, source: str, node: str, truth: Mapping[str, str], copy: Mapping[str, str], since: int
+    ) -> list[str]:
+        """Keys of one version on both nodes, written from `since` on, whose contents are not the same."""
+        keys = doubtful(truth, copy, since)
+        differing: list[str] = []
+        for start in range(0, len(keys), self._batch_size):
+            part = keys[start : start + self._batch_size]
+            ours, theirs = await self._contents(index, source, part), await self._contents(index, node, part)
+            differing += [key for key in part if ours.get(key) != theirs.get(key)]
+        return differing
+
+    async def difference(self, index: Index, shards: Sequence[int], source: str, node: str, since: int) -> Difference:
+        """What must happen to the node's copy to make it equal to the source's."""
+        truth = await self.versions(index, shards, source)
+        copy = await self.versions(index, shards, node)
+        found = compare(truth, copy)
+        truncated = await self.contents_differ(index, source, node, truth, copy, since)
+        return Difference((*found.to_copy, *truncated), found.to_delete)
+
+    async def catch_up(self, index: Index, node: str) -> None:
+        """Wait until the node has done what it had of the index in its queue when this was called."""
+        client = self._cluster.clients[node]
+        newest = await _in_time(node, lambda: client.newest_task_uid(index.physical_uid))
+        while True:
+            oldest = await _in_time(node, lambda: client.oldest_unfinished(index.physical_uid))
+            if oldest is None or oldest > newest:
+                return
+            await trio.sleep(_POLL_S)
+
+    async def _contents(self, index: Index, node: str, keys: Sequence[str]) -> dict[str, bytes]:
+        client = self._cluster.clients[node]
+        fetched = await _in_time(node, lambda: client.fetch_documents(index.physical_uid, keys))
+        documents = [bytes(raw) for raw in fetched.results]
+        return await trio.to_thread.run_sync(read_contents, documents, index.row.primary_key or "")
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def copy(
+        self, index: Index, shards: Sequence[int], source: str, node: str, *, since: int, before: int
+    ) -> None:
+        """Bring these shards up to what the source has now. What changes meanwhile is for the next round.
+
+        `before`: a stamp older than this listing; nothing newer is deleted.
+        """
+        primary_key = index.row.primary_key
+        if primary_key is None:
+            return
+        difference = await self.difference(index, shards, source, node, since)
+        client = self._cluster.clients[source]
+        for start in range(0, len(difference.to_copy), self._batch_size):
+            keys = difference.to_copy[start : start + self._batch_size]
+            fetched = await _in_time(source, partial(client.fetch_documents, index.physical_uid, keys))
+            stamp = await self._store.issue_stamp()
+            documents = [landed(bytes(raw), stamp) for raw in fetched.results]
+            target = f"/indexes/{quote(index.physical_uid)}/documents?primaryKey={quote(primary_key)}"
+            for body in batches(documents, _BATCH_BYTES):
+                await self._carry_out(index.physical_uid, node, [NodeCall("repair", "POST", target, body)])
+        for start in range(0, len(difference.to_delete), _DELETE_AT_ONCE):
+            keys = difference.to_delete[start : start + _DELETE_AT_ONCE]
+            body = msgspec.json.encode({"filter": guarded_deletion(keys, primary_key, shards, before)})
+            target = f"/indexes/{quote(index.physical_uid)}/documents/delete"
+            await self._carry_out(index.physical_uid, node, [NodeCall("repair", "POST", target, body)])
+
+    async def is_sound(self, index: Index, node: str) -> bool:
+        """Whether the node has the index with the settings it should have."""
+        client = self._cluster.clients[node]
+        shown = await _in_time(node, lambda: client.settings(index.physical_uid))
+        return not self._indexes.calls_to_restore(index, shown)
+
+    async def ensure_index(self, physical_uid: str, node: str) -> None:
+        """The index and its settings on that node as the registry has them; what the node has beyond is undone."""
+        index = self._registry.behind(physical_uid)
+        if index is None:
+            return
+        async with self._indexes.changing(index.uid):
+            index = self._registry.behind(physical_uid)
+            if index is None:
+                return
+            client = self._cluster.clients[node]
+            shown = await _in_time(node, lambda: client.settings(physical_uid))
+            calls = self._indexes.calls_to_restore(index, shown)
+            if calls:
+                await self._carry_out(physical_uid, node, calls, may_exist=shown is None)
+
+    async def _carry_out(
+        self, physical_uid: str, node: str, calls: Sequence[NodeCall], *, may_exist: bool = False
+    ) -> None:
+        """Send calls in order, in the index's lane, and wait until the node has done them.
+
+        `may_exist`: the first one creates the index, and its task may fail because somebody else was faster.
+        """
+        client = self._cluster.clients[node]
+        place = self._lanes.join(node, physical_uid)
+        uids = []
+        try:
+            await _in_time(node, place.turn)
+            if self._registry.behind(physical_uid) is None:
+                raise RepairFailed("the index was deleted")
+            for call in calls:
+                outcome = await _in_time(node, partial(client.enqueue, call))
+                if not isinstance(outcome, Accepted):
+                    raise RepairFailed(f"{node} did not take the {call.operation}: {outcome}")
+                uids.append(outcome.task_uid)
+        finally:
+            place.leave()
+        for number, uid in enumerate(uids):
+            task = await _in_time(node, partial(client.finished, uid), _TASK_S)
+            if task.status != "succeeded" and not (may_exist and number == 0):
+                raise RepairFailed(f"task {uid} on {node} {task.status}: {task.error}")
+
+
+async def _in_time(node: str, call: Callable[[], Awaitable[Value]], seconds: float = _CALL_S) -> Value:
+    with trio.move_on_after(seconds):
+        return await call()
+    raise RepairFailed(f"{node} did not answer within {seconds:g} s")

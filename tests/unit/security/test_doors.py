@@ -1,0 +1,116 @@
+"""The doors: the master key opens the data plane, an admin key the control plane, and neither the other."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from miroir.errors import ApiError
+from miroir.security import AdminDoor, DataDoor
+from miroir.security.doors import bearer
+
+MASTER, ADMIN, SECOND = "the-master-key-0123", "the-admin-key-01234", "another-admin-key-0"
+ADMINS = [("ada", ADMIN), ("bob", SECOND)]
+
+CREDENTIALS: dict[str, bytes | None] = {
+    "nothing": None,
+    "empty": b"",
+    "master": f"Bearer {MASTER}".encode(),
+    "admin": f"Bearer {ADMIN}".encode(),
+    "second": f"Bearer {SECOND}".encode(),
+    "bare master": MASTER.encode(),
+    "bare admin": ADMIN.encode(),
+    "basic": f"Basic {MASTER}".encode(),
+    "another case": f"bearer {MASTER}".encode(),
+    "two spaces": f"Bearer  {MASTER}".encode(),
+    "more behind": f"Bearer {MASTER} {MASTER}".encode(),
+    "no key": b"Bearer",
+    "blank key": b"Bearer ",
+    "prefix": f"Bearer {MASTER[:-1]}".encode(),
+    "longer": f"Bearer {MASTER}x".encode(),
+    "not text": b"Bearer \xff\xfe",
+}
+HEADER_KEYS: dict[str, bytes | None] = {
+    "no header": None,
+    "master": MASTER.encode(),
+    "admin": ADMIN.encode(),
+    "second": SECOND.encode(),
+    "empty": b"",
+    "bearer": f"Bearer {ADMIN}".encode(),
+}
+MISSING = {"nothing", "empty", "bare master", "bare admin", "basic", "another case"}
+
+
+def opened(door: DataDoor, authorization: bytes | None) -> str:
+    try:
+        door.admit(authorization)
+    except ApiError as error:
+        return f"{error.status} {error.code} {error.type}"
+    return "open"
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_the_data_plane_opens_to_the_master_key_alone(name: str) -> None:
+    expected = (
+        "open"
+        if name == "master"
+        else "401 missing_authorization_header auth"
+        if name in MISSING
+        else "403 invalid_api_key auth"
+    )
+    assert opened(DataDoor(MASTER), CREDENTIALS[name]) == expected
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
+@pytest.mark.parametrize("master", [None, ""])
+def test_without_a_master_key_the_data_plane_stands_open(name: str, master: str | None) -> None:
+    assert opened(DataDoor(master), CREDENTIALS[name]) == "open"
+
+
+@pytest.mark.parametrize(("name", "header"), list(product(CREDENTIALS, HEADER_KEYS)))
+def test_the_control_plane_opens_to_admin_keys_alone(name: str, header: str) -> None:
+    labels = {"admin": "ada", "second": "bob"}
+    label = labels.get(name) if header == "no header" else labels.get(header)
+    door = AdminDoor(ADMINS)
+    if label is not None:
+        assert door.admit(CREDENTIALS[name], HEADER_KEYS[header]) == label
+        return
+    with pytest.raises(ApiError) as caught:
+        door.admit(CREDENTIALS[name], HEADER_KEYS[header])
+    assert (caught.value.status, caught.value.code, caught.value.type) == (401, "miroir_invalid_auth", "auth")
+
+
+@pytest.mark.parametrize(("name", "header"), list(product(CREDENTIALS, HEADER_KEYS)))
+def test_without_admin_keys_the_control_plane_stays_shut_and_says_why(name: str, header: str) -> None:
+    with pytest.raises(ApiError, match="MIROIR_ADMIN_API_KEY") as caught:
+        AdminDoor([]).admit(CREDENTIALS[name], HEADER_KEYS[header])
+    assert caught.value.status == 401
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
+def test_no_refusal_repeats_a_key(name: str) -> None:
+    for admit in (
+        lambda: DataDoor("other").admit(CREDENTIALS[name]),
+        lambda: AdminDoor([("ada", "other")]).admit(CREDENTIALS[name], MASTER.encode()),
+    ):
+        with pytest.raises(ApiError) as caught:
+            admit()
+        assert not any(key in str(caught.value.body()) for key in (MASTER, ADMIN, SECOND, "other"))
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        (b"Bearer abc", b"abc"),
+        (b"bearer abc", None),
+        (b"Bearer  abc", b" abc"),
+        (b"Bearer abc def", b"abc def"),
+        (b"Bearer", b""),
+        (b"Bearerabc", None),
+        (b"Basic abc", None),
+        (None, None),
+    ],
+)
+def test_the_key_in_a_header(header: bytes | None, key: bytes | None) -> None:
+    assert bearer(header) == key
