@@ -11,7 +11,7 @@ from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import Query, is_count, json_object, refuse_body
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts, Written
-from miroir.errors import ApiError, miroir_error
+from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Registry, check_uid
 from miroir.ingest import (
     DocumentWriter,
@@ -107,7 +107,7 @@ class DocumentResource:
         wanted: dict[str, Any] = {"offset": query.number("offset", 0), "limit": query.number("limit", 20)}
         sort = query.text("sort")
         if sort is not None:
-            wanted["sort"] = sort.split(",")
+            wanted["sort"] = _sort_parts(sort)
         for name in ("fields", "ids"):
             values = query.listed(name, str, star=name == "fields")
             if values is not None:
@@ -116,7 +116,7 @@ class DocumentResource:
             wanted["retrieveVectors"] = True
         filter = query.text("filter")
         if filter:
-            wanted["filter"] = _json_or_text(filter)
+            wanted["filter"] = _filter(filter)
         return await self._list(request.params[0], wanted)
 
     async def fetch(self, request: Request) -> Response:
@@ -171,9 +171,27 @@ def degraded_shards(shards: tuple[int, ...]) -> list[tuple[bytes, bytes]]:
     return [(b"x-miroir-degraded", b"shards=" + b",".join(b"%d" % shard for shard in shards))]
 
 
-def _json_or_text(text: str) -> Any:
+def _filter(text: str) -> Any:
+    """A filter in a query: JSON if it is any, else a text. `ApiError` as a node refuses a null."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-    return value if isinstance(value, list) else text
+    if value is None:
+        message = "Invalid syntax for the filter parameter: `expected String, Array, found: null`."
+        raise node_error(400, "invalid_document_filter", message)
+    return value
+
+
+def _sort_parts(text: str) -> list[str]:
+    """The criteria in a query, apart at commas but for those inside `_geoPoint(...)`, as a node reads them."""
+    parts: list[str] = []
+    in_point = False
+    for part in map(str.strip, text.strip('"').split(",")):
+        if in_point:
+            parts[-1] += f",{part}"
+            in_point = not part.endswith(("):asc", "):desc"))
+        else:
+            parts.append(part)
+            in_point = part.startswith("_geoPoint(")
+    return parts

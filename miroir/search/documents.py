@@ -41,8 +41,8 @@ _NAMED_AT_MOST: Final = 1000
 """Documents of a deep page of a sorted list; a larger one is fetched with all that comes before it."""
 _SPREADS: Final = (3.0, 12.0, None)
 """How far around its place a deep page is looked for, in standard deviations; in the end from the beginning on."""
-_MOST: Final = 1 << 60
-"""What is further than this is nowhere."""
+_COUNTED_FIRST: Final = 10_000
+"""Pages that end behind this are cut to what there is: a node takes memory for all it is asked for, and may die of it."""
 _NOTHING_SORTABLE: Final = "This index does not have configured sortable attributes."
 
 
@@ -108,14 +108,20 @@ class DocumentReader:
         `wanted`: the body of `documents/fetch`, of which `offset` and `limit` are integers and `fields` texts.
         """
         await self._refuse_injected(index, wanted)
-        offset, limit = min(int(wanted.get("offset", 0)), _MOST), min(int(wanted.get("limit", 20)), _MOST)
+        offset, limit = int(wanted.get("offset", 0)), int(wanted.get("limit", 20))
+        criteria = read_sort(wanted.get("sort") or ())
+        if offset + limit > _COUNTED_FIRST:
+            counted = await self._fetch(index, {**_bare(wanted), "offset": 0, "limit": 0})
+            most = _total(counted) << len(criteria)  # a list sorted by a member may hold a document twice
+            if offset >= most:
+                return Listed([], _total(counted), counted.unavailable)
+            limit = min(limit, most - offset)
         plan = self._planner.plan(index.physical_uid, index.row.shards)
         if len(plan.targets) == 1 and not offset:  # one node has it all, in the right order
             gathered = await self._fetch(index, {**wanted, "limit": limit}, plan)
             if gathered.targets == list(plan.targets):
                 found = [strip(bytes(raw)) for raw in gathered.answers[0].results]
                 return Listed(found, _total(gathered), gathered.unavailable)
-        criteria = read_sort(wanted.get("sort") or ())
         if offset <= _DEEP or (criteria and limit > _NAMED_AT_MOST):
             documents, gathered = await self._from_the_start(index, wanted, criteria, offset, limit)
             kept = _kept(wanted) if criteria else None
@@ -287,7 +293,7 @@ def _window(
 def _entries(page: _Page, criteria: Sequence[Criterion]) -> Iterable[Entry]:
     if not criteria:
         return [((_sequenced.decode(raw).seq,), bytes(raw)) for raw in page.results]
-    decoded = ((orjson.loads(raw), bytes(raw)) for raw in page.results)
+    decoded = ((orjson.loads(raw), raw) for raw in map(bytes, page.results))
     return sorted_entries(((document, document.get(SEQ_FIELD, ""), raw) for document, raw in decoded), criteria)
 
 

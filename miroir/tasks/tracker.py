@@ -38,8 +38,8 @@ _PATIENCE_S = 5.0
 """A node that does not answer a poll by then is asked again later: it may hang without being known to."""
 _OLDEST_AT_ONCE = 20
 _OTHERS_AT_ONCE = 1000
-_JUDGED_AT_ONCE = 50
-"""Tasks judged between two checkpoints."""
+_AT_ONCE = 50
+"""Tasks judged between two checkpoints: others must have their turn while thousands end together."""
 
 _TERMINAL: dict[str, NodeTaskStatus] = {"succeeded": "succeeded", "failed": "failed", "canceled": "canceled"}
 
@@ -137,8 +137,10 @@ class TaskTracker:
 
     async def run(self) -> None:
         """Take over what is open in the store, then poll for ever. A worker for the supervisor."""
-        for task in await self._store.open_tasks():
+        for number, task in enumerate(await self._store.open_tasks()):
             self.follow(task)
+            if number % _AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
         # A run before this one may have ended with the store away, after the last word of a task's nodes was heard.
         await self._judge_all(self._book.uids())
         async with trio.open_nursery() as nursery:
@@ -202,13 +204,15 @@ class TaskTracker:
                     begun.append(entry)
         ended.update((key, (_TERMINAL[view.status], view)) for key, view in rest.items() if view.status in _TERMINAL)
         ended.update((key, ("lost", None)) for key in others if key[0] != incarnation)
-        touched: dict[int, None] = {}
-        for key, (status, view) in ended.items():
-            uid = self._book.record(node, key, status, view)
-            if uid is not None:
-                touched[uid] = None
-        await self._keep(begun, touched)
-        return bool(touched)
+        await self._keep(begun, ())
+        moved = False
+        keys = list(ended)
+        for start in range(0, len(keys), _AT_ONCE):
+            recorded = [self._book.record(node, key, *ended[key]) for key in keys[start : start + _AT_ONCE]]
+            touched = dict.fromkeys(uid for uid in recorded if uid is not None)
+            await self._keep((), touched)
+            moved = moved or bool(touched)
+        return moved
 
     async def _ask(self, node: str, incarnation: str, keys: Iterable[Key], *, whole: bool) -> dict[Key, NodeTaskView]:
         """What the node says of those of its present disk; unless `whole`, only of those that have ended."""
@@ -231,8 +235,8 @@ class TaskTracker:
 
     async def _judge_all(self, uids: Collection[int]) -> None:
         waiting = list(uids)
-        for start in range(0, len(waiting), _JUDGED_AT_ONCE):
-            await self._keep((), waiting[start : start + _JUDGED_AT_ONCE])
+        for start in range(0, len(waiting), _AT_ONCE):
+            await self._keep((), waiting[start : start + _AT_ONCE])
 
     async def _try_to_settle(self, uid: int) -> None:
         entry = self._book.find(uid)
