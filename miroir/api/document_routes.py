@@ -123,7 +123,8 @@ class DocumentResource:
         """The same, by a body."""
         template = "/indexes/{index}/documents/fetch"
         wanted = await json_object(self._verdicts, request, template)
-        if not (is_count(wanted, "offset") and is_count(wanted, "limit")):
+        vectors_sound = wanted.get("retrieveVectors", False) is not None  # the others below may be null
+        if not (is_count(wanted, "offset") and is_count(wanted, "limit") and vectors_sound):
             await refuse_body(self._verdicts, request, template)
         wanted = {name: value for name, value in wanted.items() if value is not None}
         fields = wanted.get("fields", [])

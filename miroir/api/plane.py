@@ -97,7 +97,7 @@ class DataPlane:
                 return await route.endpoint(request)
             self._door.admit(request.headers.get(b"authorization"))
             async with self._budget.body(receive) as request.body:
-                with trio.fail_after(self._timeout_s) as scope:
+                with trio.CancelScope(deadline=trio.current_time() + self._timeout_s) as scope:
                     async with self._admission:
                         if not route.reads:
                             return await route.endpoint(request)
@@ -106,21 +106,19 @@ class DataPlane:
                             return await route.endpoint(request)
                         finally:
                             await watched.end()
+                if watched is not None and watched.client_left:
+                    raise ClientDisconnected
+                raise self._too_slow()
         except ApiError as error:
             return error_response(error)
         except ClientDisconnected:
             raise
+        except trio.TooSlowError:
+            return error_response(self._too_slow())
         except StoreError as failure:
             _log.error("store away", request_id=request.request_id, reason=str(failure))
             return error_response(
                 miroir_error("miroir_overloaded", "The task store cannot be reached. Try again shortly.")
-            )
-        except trio.TooSlowError:
-            if watched is not None and watched.client_left:
-                raise ClientDisconnected from None
-            seconds = f"{self._timeout_s:g}"
-            return error_response(
-                miroir_error("miroir_timeout", f"No answer within {seconds} s. Try again, or ask for less at once.")
             )
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the operator a log line
             _log.exception("request failed", request_id=request.request_id, path_template=route.template)
@@ -129,6 +127,10 @@ class DataPlane:
                     500, "internal", f"An internal error has occurred (request {request.request_id}).", type="internal"
                 )
             )
+
+    def _too_slow(self) -> ApiError:
+        seconds = f"{self._timeout_s:g}"
+        return miroir_error("miroir_timeout", f"No answer within {seconds} s. Try again, or ask for less at once.")
 
     def _unrouted(self, status: int, scope: Scope) -> Response:
         """404 and 405 without a body, as a node; a 405 says what is allowed."""

@@ -18,7 +18,7 @@ from miroir.errors import ApiError, node_error
 
 _GZIP_WINDOW: Final = 31
 _ZLIB_WINDOW: Final = 15
-_ZSTD_STEP: Final = 1024
+_ZSTD_STEP: Final = 256
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
@@ -94,7 +94,11 @@ def _unbrotli(body: bytes, max_bytes: int) -> bytes:
 
 
 def _unzstd(body: bytes, max_bytes: int) -> bytes:
-    """All frames, each to its end. A step of input is small, because no step of output can be bounded."""
+    """All frames, each to its end.
+
+    A step of input is small, because no step of output can be bounded: four bytes may stand for a block of 128 KiB, so
+    a step for 8 MiB.
+    """
     parts: list[bytes] = []
     length = 0
     frame = zstandard.ZstdDecompressor().decompressobj()

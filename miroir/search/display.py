@@ -31,7 +31,7 @@ _STAMP: Final = rb"\"(?:%s)\":%s" % ("|".join(STAMP_FIELDS).encode(), _LETTERS)
 _RUN: Final = re.compile(rb"%s(?:,%s)*" % (_STAMP, _STAMP))
 # The same as we write it: known order and widths, far quicker to recognise. Optional fields must look like ours.
 _WRITTEN: Final = re.compile(
-    rb'"%s":".{12}","%s":".{48}"(,"%s":"\xe2.{32}")?,"%s":".{33}"(,"%s":%s)?,?'
+    rb'"%s":".{12}","%s":".{48}(?:\xe2.{32})?"(,"%s":"\xe2.{32}")?,"%s":".{33}"(,"%s":%s)?,?'
     % (*[name.encode() for name in STAMP_FIELDS], _LETTERS),
     re.DOTALL,  # `.` is then a jump, which a class of bytes is not
 )

@@ -42,7 +42,7 @@ _NAMED_AT_MOST: Final = 1000
 _SPREADS: Final = (3.0, 12.0, None)
 """How far around its place a deep page is looked for, in standard deviations; in the end from the beginning on."""
 _COUNTED_FIRST: Final = 10_000
-"""Pages that end behind this are cut to what there is: a node takes memory for all it is asked for, and may die of it."""
+"""Pages that end behind this are cut to what there is: a node takes memory for all it is asked for, and dies of it."""
 _NOTHING_SORTABLE: Final = "This index does not have configured sortable attributes."
 
 

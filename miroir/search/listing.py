@@ -143,11 +143,14 @@ def _float(value: object) -> float | None:
 
 
 def _distance(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """The angle between two points of a sphere, by the haversine formula: all that an order needs."""
+    """The angle between two points of a sphere, by the haversine formula: all that an order needs.
+
+    In steps of some millimetres, so that points as far off on either side are equal, as they are to a node.
+    """
     (latitude, longitude), (there, along) = one, other
     half = sin(radians(there - latitude) / 2) ** 2
     half += cos(radians(latitude)) * cos(radians(there)) * sin(radians(along - longitude) / 2) ** 2
-    return 2 * asin(min(1.0, sqrt(half)))
+    return round(2 * asin(min(1.0, sqrt(half))), 9)
 
 
 # -- merging ---------------------------------------------------------------------------------------------------------

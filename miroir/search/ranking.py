@@ -28,6 +28,7 @@ SCORE_MEMBER: Final = b'"_rankingScore":'
 DETAILS_MEMBER: Final = b'"_rankingScoreDetails":'
 _SEQ_MEMBER: Final = f'"{SEQ_FIELD}":"'.encode()
 _SEQ_BYTES: Final = 48  # 16 letters of three bytes
+_EDITED_SEQ_BYTES: Final = 81  # and the 11 of the edit that came last
 _QUOTE: Final = 0x22
 _LETTER: Final = 0xE2  # the first byte of every letter of the stamps' alphabet
 _SAME_SCORE: Final = 1e-16
@@ -51,9 +52,9 @@ class Order(Enum):
 def seq_of(hit: bytes) -> bytes:
     """The hit's insertion stamp as stored (UTF-8, comparable as bytes); empty if it has none."""
     at = hit.find(_SEQ_MEMBER) + 15
-    end = at + _SEQ_BYTES
-    if at > 14 and len(hit) > end and hit[end] == _QUOTE and hit[at] == _LETTER:
-        return hit[at:end]
+    for end in (at + _SEQ_BYTES, at + _EDITED_SEQ_BYTES):
+        if at > 14 and len(hit) > end and hit[end] == _QUOTE and hit[at] == _LETTER:
+            return hit[at:end]
     if at == 14:
         return b""
     stamp = _members.decode(hit).get(SEQ_FIELD)  # a client's own member of that name inside another object comes first

@@ -190,6 +190,8 @@ class TaskTracker:
         if patience.cancelled_caught:
             _log.info("tasks not polled", node_id=node, reason=f"no answer within {_PATIENCE_S:g} s")
             return False
+        if self._cluster.incarnations.get(node, "") != incarnation:
+            return True  # another disk by now, and nobody knows which of the two answered: ask again
         begun: list[Entry] = []
         for key in oldest:
             view = answers.get(key)

@@ -80,6 +80,8 @@ def log_request(
     degraded: str | None = None,
 ) -> None:
     """The one info line of a request. `path_template` is the route's: a path may hold a document's id."""
+    if not _requests.enabled:
+        return
     line: dict[str, Any] = {
         "timestamp": datetime.now(UTC),
         "level": "info",
@@ -117,6 +119,16 @@ class _Stdout:
     def flush(self) -> None:
         sys.stdout.flush()
 
+    def write_now(self, line: bytes) -> None:
+        """Both, in one call to the stream's innermost layer where that holds nothing back."""
+        buffer = getattr(sys.stdout, "buffer", None)
+        if buffer is None:
+            self.write(line)
+            self.flush()
+        else:
+            buffer.write(line)
+            buffer.flush()
+
 
 class _LineLogger:
     """The last stage of structlog: takes a rendered line and writes it in one piece. Knows which module speaks."""
@@ -138,23 +150,20 @@ class _Requests:
 
     def __init__(self) -> None:
         self.pod_id = ""
-        self._enabled = True
+        self.enabled = True
         self._pretty: Callable[[WrappedLogger, str, MutableMapping[str, Any]], str] | None = None
 
     def configure(self, pod_id: str, *, enabled: bool, pretty: bool) -> None:
         self.pod_id = pod_id
-        self._enabled = enabled
+        self.enabled = enabled
         self._pretty = _pretty() if pretty else None
 
     def write(self, line: dict[str, Any]) -> None:
-        if not self._enabled:
-            return
         if self._pretty is not None:
             line["timestamp"] = _stamp(line["timestamp"])
             _line.msg(self._pretty(_line, "info", line))
             return
-        _stdout.write(orjson.dumps(line, option=_JSON_OPTIONS))
-        _stdout.flush()
+        _stdout.write_now(orjson.dumps(line, option=_JSON_OPTIONS))
 
 
 class _Frame:

@@ -1,4 +1,4 @@
-"""The data plane's door end to end: TLS, Hypercorn, inherited sockets, bombs, clients that leave, a crowd of slow ones."""
+"""The data plane's door end to end: TLS, Hypercorn, inherited sockets, bombs, clients that leave, a slow crowd."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import socket
 import ssl
 import statistics
 import subprocess
-import sys
 import threading
 import time
 import zlib
@@ -304,7 +303,7 @@ def test_a_search_is_given_up_when_its_client_leaves_and_a_write_is_not(
     assert metric(running, in_use) > 0
     node.resume()
     wait_until(lambda: 100 in all_ids(running, index_name)[0], 20, "the write applied")
-    assert left(running, "/indexes/{uid}/documents") == 1  # it was answered, but nobody was there
+    assert left(running, "/indexes/{uid}/documents") == 0  # it ran to its end, and only then nobody was there
 
 
 # -- a crowd -----------------------------------------------------------------------------------------------------------
@@ -375,7 +374,6 @@ def test_ten_thousand_slow_clients_do_not_starve_a_fast_one(
                 sock.close()
     found = f"median {ms(alone)} ms alone, {ms(crowded)} ms in the crowd, most {max(crowded) * 1e3:.1f} ms{said}"
     record_property("crowd", f"{found}; {each_kib:.1f} KiB a connection")
-    print(f"{count} slow connections: {found}; {each_kib:.1f} KiB a connection", file=sys.stderr)
     assert max(crowded) < 2.0, found
     assert statistics.median(crowded) < statistics.median(alone) * 10 + 0.02, found
     assert each_kib < 64, said

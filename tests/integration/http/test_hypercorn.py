@@ -20,8 +20,8 @@ from miroir.http import (
     Scope,
     Send,
     ServerLimits,
-    server_tls,
     open_listeners,
+    server_tls,
 )
 from miroir.http.hypercorn_server import serve_with_hypercorn
 from tests.integration.http.sockets import CERTIFICATE, Client, Running, client_tls, echo, read_body, reply

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
@@ -23,10 +26,8 @@ class Node:
 
     async def __call__(self, client: Client, _: int) -> None:
         self.clients.append(client)
-        try:
+        with contextlib.suppress(trio.ClosedResourceError):  # restarted
             await self.live(client, self.life)
-        except trio.ClosedResourceError:
-            pass  # restarted
 
     async def live(self, client: Client, life: int) -> None:
         while True:
@@ -45,7 +46,7 @@ class Node:
         await trio.testing.wait_all_tasks_blocked(0.01)
 
 
-async def warmed(address: str, node: Node, connections: int = 1, **options: int) -> tuple[Pool, list[int]]:
+async def warmed(address: str, node: Node, connections: int = 1, **options: Any) -> tuple[Pool, list[int]]:
     """A pool with so many idle connections, and the list in which its losses are counted."""
     pool = Pool(address, **options)
     losses: list[int] = []

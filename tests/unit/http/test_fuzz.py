@@ -29,7 +29,7 @@ SEEDS = (
     b"PUT /i HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n",
     b"POST /i HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
     b"GET http://h/p HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nhi",
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nhi",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 )
 ANSWERS = (
@@ -55,16 +55,12 @@ WORDS = st.sampled_from(
         b"0x5",
         b"ffffffffffffffff",
         b"10000000000000000",
-    ]
-    + [
         b"Content-Length: 3\r\n",
         b"content-length:7\r\n",
         b"Transfer-Encoding: chunked\r\n",
         b"Host: y\r\n",
         b",",
         b"\xff",
-    ]
-    + [
         b"Transfer-Encoding: gzip, chunked\r\n",
         b"HTTP/1.1",
         b"HTTP/0.9",
@@ -201,7 +197,7 @@ def check_answers(_: Clock, case: tuple[bytes, list[bytes]]) -> None:
     assert whole == cut or "bad" in (whole, cut)
 
 
-def decoded(pieces: list[bytes]) -> object:
+def decoded(pieces: list[bytes]) -> tuple[bytes, str]:
     decoder = ChunkedDecoder(MAX_BODY, 200)
     body, rest = b"", b""
     try:
@@ -222,8 +218,7 @@ def decoded(pieces: list[bytes]) -> object:
 def check_chunks(_: Clock, case: tuple[bytes, list[bytes]]) -> None:
     stream, pieces = case
     assert decoded(pieces) == decoded([stream])
-    body, _ = decoded([stream])  # type: ignore[misc]  # a pair
-    assert len(body) <= MAX_BODY
+    assert len(decoded([stream])[0]) <= MAX_BODY
 
 
 @pytest.mark.parametrize(

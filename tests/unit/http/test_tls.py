@@ -16,10 +16,9 @@ Pair = tuple[Path, Path]
 
 def made(folder: Path, name: str, *options: str) -> Pair:
     certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 1".split()
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "1"]
-        + ["-subj", f"/CN={name}", "-out", str(certificate), "-keyout", str(key)]
-        + list(options or ("-nodes",)),
+        [*request, "-subj", f"/CN={name}", "-out", certificate, "-keyout", key, *(options or ("-nodes",))],
         check=True,
         capture_output=True,
     )

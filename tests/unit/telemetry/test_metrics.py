@@ -43,6 +43,7 @@ def test_the_families_of_the_main_job_are_there_from_the_start(metrics: Metrics)
     names = {
         "request_duration_seconds", "requests_total", "requests_in_flight", "request_queue_depth",
         "node_healthy", "node_request_duration_seconds", "node_errors_total",
+        "node_pool_connections", "node_pool_waiting",
         "shard_coverage", "degraded_shards_total", "shard_distribution",
         "task_processing_age_seconds", "tasks_total", "task_registry_size",
         "scatter_fan_out_size", "scatter_partial_responses_total", "scatter_retries_total",
@@ -72,6 +73,7 @@ def test_nodes_shards_tasks_and_scatters(metrics: Metrics) -> None:
     metrics.node_answered("n0", "search", 0.1)
     metrics.node_failed("n0", "timeout")
     metrics.set_node_healthy("n0", healthy=False)
+    metrics.set_node_pool("n0", 3, 2, 1)
     metrics.set_shards(coverage=0.5, degraded=3)
     metrics.set_shard_distribution({"n0": 20, "n1": 44})
     metrics.task_reached("succeeded")
@@ -86,6 +88,9 @@ def test_nodes_shards_tasks_and_scatters(metrics: Metrics) -> None:
         ("miroir_node_request_duration_seconds_count", (("node_id", "n0"), ("operation", "search"))): 1,
         ("miroir_node_errors_total", (("error_type", "timeout"), ("node_id", "n0"))): 1,
         ("miroir_node_healthy", (("node_id", "n0"),)): 0,
+        ("miroir_node_pool_connections", (("node_id", "n0"), ("state", "in_use"))): 3,
+        ("miroir_node_pool_connections", (("node_id", "n0"), ("state", "idle"))): 2,
+        ("miroir_node_pool_waiting", (("node_id", "n0"),)): 1,
         ("miroir_shard_coverage", ()): 0.5,
         ("miroir_degraded_shards_total", ()): 3,
         ("miroir_shard_distribution", (("node_id", "n1"),)): 44,
