@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 import orjson
+import trio
 
 from miroir.cluster import shard_of
 from miroir.errors import node_error
@@ -43,6 +44,8 @@ _SPREADS: Final = (3.0, 12.0, None)
 """How far around its place a deep page is looked for, in standard deviations; in the end from the beginning on."""
 _COUNTED_FIRST: Final = 10_000
 """Pages that end behind this are cut to what there is: a node takes memory for all it is asked for, and dies of it."""
+_QUICKLY_MERGED: Final = 2_000
+"""Longer lists are merged in a thread, for others wait for the loop meanwhile."""
 _NOTHING_SORTABLE: Final = "This index does not have configured sortable attributes."
 
 
@@ -137,7 +140,10 @@ class DocumentReader:
         """The page as sent, out of every node's list up to where the page ends."""
         asked = {**_with_stamp(wanted, criteria), "offset": 0, "limit": offset + limit}
         gathered = await self._fetch(index, asked)
-        return merged([_entries(page, criteria) for page in gathered.answers], offset, limit), gathered
+        if offset + limit <= _QUICKLY_MERGED:
+            return _merge(gathered.answers, criteria, offset, limit), gathered
+        merge_aside = partial(_merge, gathered.answers, criteria, offset, limit)
+        return await trio.to_thread.run_sync(merge_aside, abandon_on_cancel=True), gathered
 
     async def _deep_sorted(
         self, index: Index, wanted: Mapping[str, Any], criteria: Sequence[Criterion], offset: int, limit: int
@@ -170,7 +176,7 @@ class DocumentReader:
             return Listed([], total, counted.unavailable)
         between = f"{SEQ_FIELD} >= {_quoted(located[0])} AND {SEQ_FIELD} <= {_quoted(located[-1])}"
         found = await self._fetch(index, _narrowed(wanted, between, limit))
-        documents = merged([_entries(page, ()) for page in found.answers], 0, limit)
+        documents = _merge(found.answers, (), 0, limit)
         return Listed([strip(document) for document in documents], total, found.unavailable)
 
     async def _look(
@@ -295,6 +301,10 @@ def _entries(page: _Page, criteria: Sequence[Criterion]) -> Iterable[Entry]:
         return [((_sequenced.decode(raw).seq,), bytes(raw)) for raw in page.results]
     decoded = ((orjson.loads(raw), raw) for raw in map(bytes, page.results))
     return sorted_entries(((document, document.get(SEQ_FIELD, ""), raw) for document, raw in decoded), criteria)
+
+
+def _merge(pages: Sequence[_Page], criteria: Sequence[Criterion], offset: int, limit: int) -> Sequence[bytes]:
+    return merged([_entries(page, criteria) for page in pages], offset, limit)
 
 
 def _not_sortable(name: str, index: Index) -> str:

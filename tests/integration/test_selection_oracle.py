@@ -102,7 +102,8 @@ def test_deletions_are_those_of_a_node(both: tuple[Api, Cluster], index_name: st
 def test_an_empty_filter_deletes_nothing_though_ours_would_match(both: tuple[Api, Cluster], index_name: str) -> None:
     client = both[1].client
     client.add_documents(index_name, documents(10))
-    for filter in ("", " ", [], [[]], ["", [" "]], "\u2003", None):
+    empty: list[object] = ["", " ", [], [[]], ["", [" "]], "\u2003", None]
+    for filter in empty:
         response = client.request("POST", f"/indexes/{index_name}/documents/delete", json={"filter": filter})
         assert response.status_code == 400
         assert response.json()["code"] == "invalid_document_filter"
@@ -115,7 +116,7 @@ def test_a_filter_that_names_a_stamp_is_refused_as_by_a_node(both: tuple[Api, Cl
         api.create_index(index_name, "id")
         api.update_settings(index_name, SETTINGS)
         api.add_documents(index_name, documents(10))
-    filters = ["_miroir_seq EXISTS", "a = 1 OR _miroir_shard = 3", ["NOT '_miroir_placed_at' = x"]]
+    filters: list[Any] = ["_miroir_seq EXISTS", "a = 1 OR _miroir_shard = 3", ["NOT '_miroir_placed_at' = x"]]
     assert not compare(both, index_name, [("POST", "/documents/delete", {"filter": filter}) for filter in filters])
     switch_on(both)
     edits = [{"function": "doc.x = 1", "filter": filter} for filter in filters]

@@ -29,7 +29,10 @@ SEEDS = (
     b"PUT /i HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n",
     b"POST /i HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
     b"GET http://h/p HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nhi",
+    (
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\nConnection: Upgrade\r\n"
+        b"Content-Length: 2\r\n\r\nhi"
+    ),
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 )
 ANSWERS = (

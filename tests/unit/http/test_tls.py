@@ -16,7 +16,7 @@ Pair = tuple[Path, Path]
 
 def made(folder: Path, name: str, *options: str) -> Pair:
     certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
-    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 1".split()
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "1"]
     subprocess.run(
         [*request, "-subj", f"/CN={name}", "-out", certificate, "-keyout", key, *(options or ("-nodes",))],
         check=True,

@@ -190,9 +190,12 @@ def test_refusals_name_the_clients_rules() -> None:
         "`color`, `o.x`.\n17:19 color = red AND id = 1"
     )
     nothing = {"attributePatterns": ["id"], "features": {"filter": {"equality": False, "comparison": False}}}
-    with pytest.raises(ApiError, match="matched rule #2 in filterableAttributes"):
+    with pytest.raises(ApiError, match="matched rule #1 in filterableAttributes"):
         prepare({"facets": ["id"]}, view(filterable=("color", nothing)))
-    prepare({"facets": ["_miroir_seq"], "filter": "color = id"}, view(filterable=("*",), hidden_filterable=frozenset()))
+    every = view(filterable=({"attributePatterns": ["*"]},), hidden_filterable=frozenset())
+    prepare({"filter": "color = id"}, every)
+    with pytest.raises(ApiError, match=r"`_miroir_seq` (is not filterable|matched rule #0)"):
+        prepare({"facets": ["_miroir_seq"]}, every)
 
 
 def test_integers_past_64_bits_travel() -> None:

@@ -135,3 +135,23 @@ def test_a_write_is_answered_with_the_short_form_whatever_has_happened_meanwhile
         "type": "documentAdditionOrUpdate",
         "enqueuedAt": "2026-03-01T12:00:00.5Z",
     }
+
+
+def test_an_edit_counts_each_document_once_under_both_names_of_a_node() -> None:
+    details = {"editedDocuments": None, "deletedDocuments": None, "function": "doc.x = 1", "_moved": 3}
+    tasks = parts(a=(0, 1), b=(0, 1))
+    final = settled("documentEdition", details, DONE, tasks, {"a": 7, "b": 7})
+    assert final == {"editedDocuments": 7, "deletedDocuments": 7, "function": "doc.x = 1"}
+    assert settled("documentEdition", details, DONE, tasks, {})["deletedDocuments"] == 0
+
+
+def test_an_edit_that_failed_says_nothing_of_deletions_unless_some_part_was_done() -> None:
+    details = {"editedDocuments": None, "deletedDocuments": None}
+    failed = Verdict("failed", {}, (0,))
+    assert settled("documentEdition", details, failed, parts("failed", a=(0,)), {}) == {
+        "editedDocuments": 0,
+        "deletedDocuments": None,
+    }
+    tasks = [*parts("failed", a=(0,)), *parts(b=(1,))]
+    final = settled("documentEdition", details, failed, tasks, {"b": 4})
+    assert final == {"editedDocuments": 4, "deletedDocuments": 4}
