@@ -40,6 +40,7 @@ from miroir.api import (
     SelectionResource,
     SystemResource,
     TaskResource,
+    register_unbuilt,
 )
 from miroir.cluster import (
     Cluster,
@@ -291,6 +292,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         BatchResource(store),
     ):
         routes.register(router)
+    register_unbuilt(router)
     data_plane = DataPlane(
         router,
         DataDoor(secrets.master_key),

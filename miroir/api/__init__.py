@@ -12,6 +12,7 @@ from miroir.api.search_routes import SearchResource
 from miroir.api.selection_routes import SelectionResource
 from miroir.api.system import SystemResource
 from miroir.api.task_routes import TaskResource
+from miroir.api.unbuilt import register_unbuilt
 
 __all__ = [
     "Admission",
@@ -26,4 +27,5 @@ __all__ = [
     "SelectionResource",
     "SystemResource",
     "TaskResource",
+    "register_unbuilt",
 ]

@@ -31,7 +31,7 @@ from miroir.http.server import Listener
 _log = logging.getLogger(__name__)
 
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
-_DISCARD_S: Final = 2.0
+_DISCARD_S: Final = 10.0
 
 
 async def serve_with_hypercorn(
@@ -120,7 +120,8 @@ class _Bounded:
         if scope["type"] != "http":
             return  # a WebSocket offer is refused by not taking it
         limit = self._limits.max_body_bytes if self._body_limit is None else self._body_limit(scope)
-        cycle = _Cycle(receive, send, limit, self._limits.body_idle_timeout_s, self._stop)
+        closable = scope["http_version"].startswith("1")
+        cycle = _Cycle(receive, send, limit, self._limits.body_idle_timeout_s, self._stop, closable=closable)
         try:
             await self._app(scope, cycle.receive, cycle.send)
         except ApiError as error:
@@ -136,13 +137,21 @@ class _Cycle:
     """`receive` and `send` around Hypercorn's."""
 
     def __init__(
-        self, receive: Receive, send: Send, limit: int | None, idle_timeout_s: float, stop: trio.Event
+        self,
+        receive: Receive,
+        send: Send,
+        limit: int | None,
+        idle_timeout_s: float,
+        stop: trio.Event,
+        *,
+        closable: bool,
     ) -> None:
         self._receive = receive
         self._send = send
         self._limit = limit
         self._idle_timeout_s = idle_timeout_s
         self._stop = stop
+        self._closable = closable
         self._received = 0
         self._body_ended = False
         self._is_stream = False
@@ -176,6 +185,9 @@ class _Cycle:
 
     async def send(self, message: Message) -> None:
         """Hypercorn hands the body over in a short queue, and a full one would hold up the answer's end as well."""
+        if not (self.answering or self._body_ended) and self._closable:
+            # What is left of the body is not worth a connection.
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
         self.answering = True
         more = message.get("more_body", False)
         self._is_stream |= more
@@ -185,7 +197,9 @@ class _Cycle:
             await self._send_over_unread_body(message)
 
     async def _send_over_unread_body(self, end: Message) -> None:
-        with trio.move_on_after(_DISCARD_S):  # a client that still sends might not see an answer before a reset
+        # A client that still sends might not see an answer before a reset. In HTTP/2, data for a stream that has ended
+        # would take Hypercorn's whole connection down.
+        with trio.move_on_after(_DISCARD_S if self._closable else self._idle_timeout_s):
             await self._discard()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._discard)

@@ -95,14 +95,16 @@ def filter_texts(value: object) -> Iterator[str]:
 def injected_filter(filter: object, index: IndexView) -> str | None:
     """A node's text about the first attribute of a filter that only we made filterable; None if there is none."""
     guarded = _STAMPS | index.hidden_filterable
-    for text in filter_texts(filter):
-        if any(name in text for name in guarded):
-            for name, at in filter_attributes(text):
-                rule = client_rule(name, index)
-                if not is_injected(name, index) and (rule is None or not rule[1]):
-                    return None  # a node stumbles over this one first
-                if is_injected(name, index):
-                    column = at - (text.rfind("\n", 0, at) + 1) + 1
-                    patterns = available(index, "`, `", "attribute")
-                    return f"Attribute `{name}` is not filterable. {patterns}\n{column}:{column + len(name)} {text}"
+    texts = list(filter_texts(filter))
+    if not any(name in text for text in texts for name in guarded):
+        return None
+    for text in texts:
+        for name, at in filter_attributes(text):
+            if is_injected(name, index):
+                column = at - (text.rfind("\n", 0, at) + 1) + 1
+                patterns = available(index, "`, `", "attribute")
+                return f"Attribute `{name}` is not filterable. {patterns}\n{column}:{column + len(name)} {text}"
+            rule = client_rule(name, index)
+            if rule is None or not rule[1]:
+                return None  # a node stumbles over this one first
     return None

@@ -20,10 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from miroir.stamps import PLACED_FIELD, SEQ_FIELD, SHARD_FIELD, UPDATED_FIELD, stamp_text, strip
-
-_SEQ_LETTERS: Final = 16
-"""Letters of an insertion stamp as a write makes it; what follows them tells which edit came last."""
+from miroir.stamps import PLACED_FIELD, SEQ_FIELD, SEQ_LETTERS, SHARD_FIELD, UPDATED_FIELD, stamp_text, strip
 
 # In this order: what looks like code inside the first ones is none.
 _TOKEN: Final = re.compile(
@@ -142,7 +139,7 @@ def wrap(script: Script, stamp: int, *, updated: bool) -> str:
     renewed = stamp_text(stamp)
     names = (SHARD_FIELD, SEQ_FIELD, *((UPDATED_FIELD,) if updated else ()), PLACED_FIELD)
     saved = ", ".join(f'{name}: {doc}.remove("{name}")' for name in names)
-    changes = f'{fields}.{SEQ_FIELD} = {fields}.{SEQ_FIELD}.sub_string(0, {_SEQ_LETTERS}) + "{renewed}";'
+    changes = f'{fields}.{SEQ_FIELD} = {fields}.{SEQ_FIELD}.sub_string(0, {SEQ_LETTERS}) + "{renewed}";'
     if updated:
         changes += f' {fields}.{UPDATED_FIELD} = "{renewed}";'
     before, body = _without(script)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from miroir.stamps import PLACED_FIELD, SEQ_FIELD, shard_filter, stamp_text
+from miroir.stamps import PLACED_FIELD, SEQ_FIELD, last_change, shard_filter, stamp_text
 
 Versions = Mapping[str, str]
 """Primary key as text -> version."""
@@ -47,7 +47,7 @@ def compare(source: Versions, copy: Versions) -> Difference:
 def doubtful(source: Versions, copy: Versions, since: int) -> list[str]:
     """Keys of one version in both whose contents must be compared all the same, in the source's order."""
     first = stamp_text(since)
-    return [key for key, version in source.items() if version >= first and copy.get(key) == version]
+    return [key for key, version in source.items() if copy.get(key) == version and last_change(version) >= first]
 
 
 def read_versions(documents: Iterable[bytes], primary_key: str) -> dict[str, str]:

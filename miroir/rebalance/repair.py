@@ -28,6 +28,7 @@ from miroir.indexes import Index, Registry
 from miroir.nodes import NodeAnswerError
 from miroir.rebalance.copies import compare
 from miroir.rebalance.node_copy import NodeCopies, RepairFailed
+from miroir.stamps import last_change
 from miroir.store import MappingChanged, Repair, Store, StoreError, TaskRow
 from miroir.tasks import TaskTracker
 from miroir.telemetry import get_logger
@@ -169,7 +170,10 @@ class Repairer:
         shard = repair.shard
         async with self._held(index, shard, trusted):
             versions = {node: await self._copies.versions(index, (shard,), node) for node in trusted}
-            newest = max(trusted, key=lambda node: (max(versions[node].values(), default=""), len(versions[node])))
+            newest = max(
+                trusted,
+                key=lambda node: (max(map(last_change, versions[node].values()), default=""), len(versions[node])),
+            )
             differing = set()
             for node in trusted:
                 if node == newest:

@@ -27,6 +27,8 @@ RESERVED_FIELDS: Final = (SHARD_FIELD, SEQ_FIELD, UPDATED_FIELD, PLACED_FIELD)
 _SHARD_WIDTH: Final = 4
 _STAMP_WIDTH: Final = 11
 _POSITION_WIDTH: Final = 5
+SEQ_LETTERS: Final = _STAMP_WIDTH + _POSITION_WIDTH
+"""Letters of a `_miroir_seq` that tell the insertion order; those of the last edit may follow."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -43,6 +45,14 @@ def stamp_text(stamp: int) -> str:
 def seq_text(stamp: int, position: int) -> str:
     """Insertion order: the write's stamp, then the document's place in its payload (up to 33,554,431), 16 letters."""
     return encode(stamp, _STAMP_WIDTH) + encode(position, _POSITION_WIDTH)
+
+
+def last_change(seq: str) -> str:
+    """What says when a document of this `_miroir_seq` was last changed, comparable with a stamp's text.
+
+    An edit by function leaves the insertion order and puts its own stamp behind it.
+    """
+    return seq[SEQ_LETTERS:] or seq
 
 
 def document_stamps(stamp: int, *, updated: bool = True) -> tuple[bytes, bytes, bytes]:

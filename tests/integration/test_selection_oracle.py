@@ -24,15 +24,19 @@ def documents(count: int = 60) -> list[dict[str, Any]]:
     return [{"id": number, "a": number % 5, "b": number, "n": 1, "e": 3, "t": ["x"] * 2} for number in range(count)]
 
 
-@pytest.fixture(params=[(1, 3, 1), (1, 3, 2)], ids=["RF 1", "RF 2"])
+# Each step is a task on two servers.
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
 def both(
     cluster: Callable[..., Cluster], real_node: Callable[..., RealNode], request: pytest.FixtureRequest
 ) -> tuple[Api, Cluster]:
-    """A plain node and a cluster, private, for the feature changes what they answer."""
-    groups, nodes, rf = request.param
-    plain = real_node()
-    running = cluster(groups=groups, nodes=nodes, rf=rf, fresh=True)
-    return plain.api, running
+    """A plain node and a cluster, private, for the feature changes what they answer. Parameter: copies of a shard."""
+    return real_node().api, cluster(groups=1, nodes=3, rf=getattr(request, "param", 1), fresh=True)
+
+
+with_one_copy_and_two = pytest.mark.parametrize("both", [1, 2], ids=["RF 1", "RF 2"], indirect=True)
 
 
 def switch_on(apis: tuple[Api, Cluster]) -> None:
@@ -79,6 +83,7 @@ DELETIONS: list[Any] = [
 ]  # fmt: skip
 
 
+@with_one_copy_and_two
 def test_deletions_are_those_of_a_node(both: tuple[Api, Cluster], index_name: str) -> None:
     unknown = [("POST", "/documents/delete", body) for body in DELETIONS] + [("DELETE", "/documents", None)]
     assert not compare(both, index_name, unknown)
@@ -163,6 +168,7 @@ EDITS: list[tuple[str, Any, Any]] = [
 ]
 
 
+@with_one_copy_and_two
 def test_edits_are_those_of_a_node(both: tuple[Api, Cluster], index_name: str) -> None:
     bodies: list[Any] = [
         {"function": function, "filter": filter} if context is None else
@@ -184,6 +190,7 @@ def test_edits_are_those_of_a_node(both: tuple[Api, Cluster], index_name: str) -
 
 
 @pytest.mark.allow_stamps
+@with_one_copy_and_two
 def test_an_edit_keeps_the_stamps_and_renews_them(both: tuple[Api, Cluster], index_name: str) -> None:
     switch_on(both)
     running = both[1]

@@ -104,25 +104,33 @@ async def test_the_app_sees_no_lifespan() -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_payload_too_large(chunked: bool) -> None:
+@pytest.mark.parametrize("http2", [False, True])
+async def test_payload_too_large(chunked: bool, http2: bool) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await reply(send, b"%d" % len(await read_body(receive)))
 
-    body = b"a" * 3_000_000
+    body = b"a" * 1_000_000
 
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 1000):
             yield body[start : start + 1000]
 
     async with (
-        running(app, limits=ServerLimits(max_body_bytes=20_000)) as server,
-        httpx.AsyncClient(trust_env=False) as client,
+        running(
+            app,
+            limits=ServerLimits(max_body_bytes=20_000),
+            tls=server_tls(CERTIFICATE, CERTIFICATE, protocols=HTTP_2),
+        ) as server,
+        httpx.AsyncClient(http2=http2, verify=client_tls(), trust_env=False) as client,
     ):
-        url = f"http://127.0.0.1:{server.port}/"
+        url = f"https://localhost:{server.port}/"
         response = await client.post(url, content=pieces() if chunked else body)
         assert response.status_code == 413
         assert response.json()["code"] == "payload_too_large"
         assert (await client.post(url, content=b"a" * 20_000)).content == b"20000"
+        server.stop.set()
+        with trio.fail_after(2):  # nothing is left that the grace would have to wait for
+            await server.ended.wait()
 
 
 async def test_a_body_that_does_not_come_is_given_up() -> None:

@@ -129,6 +129,12 @@ def test_equal_versions_are_doubtful_from_the_first_write_in_question_on() -> No
     assert doubtful(source, copy, 0) == ["old", "new"]
 
 
+def test_an_edit_makes_an_old_document_doubtful_again() -> None:
+    edited = {"old": seq_text(3, 0) + stamp_text(8), "older": seq_text(3, 1) + stamp_text(7)}
+    assert doubtful(edited, dict(edited), 8) == ["old"]
+    assert compare(edited, {**edited, "old": seq_text(3, 0)}).to_copy == ("old",)
+
+
 @given(stamps, stamps, st.dictionaries(st.text(min_size=1), st.integers(), max_size=3))
 def test_contents_are_equal_whatever_the_order_of_members_and_the_time_of_landing(
     stamp: int, landing: int, members: dict[str, int]
