@@ -1,4 +1,4 @@
-"""A hundred seeded runs of faults at every step of a write. I1 to I4 hold in each, or the seed is printed."""
+"""Seeded runs of faults at every step of a write. I1 to I4 hold in each, or the seed is printed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import trio
 from miroir.cli.dev_process import scratch_directory
 from tests.chaos.harness import ChaosCluster, Run
 
-RUNS = int(os.environ.get("MIROIR_CHAOS_RUNS", "100"))
+RUNS = int(os.environ.get("MIROIR_CHAOS_RUNS", "24"))
 FIRST = int(os.environ.get("MIROIR_CHAOS_FIRST_SEED", "1"))
 SHAPES = {"one group of 2, RF 2": (1, 2, 2), "2 groups of 1": (2, 1, 1)}
 
