@@ -10,12 +10,13 @@ import math
 from dataclasses import replace
 from urllib.parse import quote
 
+import msgspec
 import trio
 
 from miroir.cluster import SCRATCH_PREFIX, Cluster, Lanes
 from miroir.http import ExchangeError
 from miroir.indexes.service import IndexService
-from miroir.nodes import Accepted, NodeAnswerError, NodeCall
+from miroir.nodes import Accepted, NodeAnswerError, NodeCall, Outcome, Unsent
 from miroir.store import NodeTask, Store, TaskQuery
 from miroir.tasks import TaskTracker
 from miroir.telemetry import get_logger
@@ -23,6 +24,7 @@ from miroir.telemetry import get_logger
 _log = get_logger(__name__)
 
 _RETRY_S = 1.0
+_CALL_S = 10.0
 _OPEN_DELETIONS = TaskQuery(
     types=frozenset({"indexDeletion"}), statuses=frozenset({"enqueued", "processing"}), limit=1 << 31
 )
@@ -56,10 +58,11 @@ class GarbageCollector:
         for node in self._cluster.readiest():
             client = self._cluster.clients[node]
             try:
-                for name in await client.index_names():
-                    if name.startswith(SCRATCH_PREFIX):
-                        await client.enqueue(NodeCall("index", "DELETE", f"/indexes/{quote(name)}"))
-            except (ExchangeError, NodeAnswerError) as failure:
+                with trio.move_on_after(_CALL_S):
+                    for name in await client.index_names():
+                        if name.startswith(SCRATCH_PREFIX):
+                            await client.enqueue(NodeCall("index", "DELETE", f"/indexes/{quote(name)}"))
+            except (ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
                 _log.info("scratch indexes not swept", node_id=node, reason=str(failure))
 
     async def _collect(self, physical_uid: str) -> None:
@@ -81,10 +84,13 @@ class GarbageCollector:
 
     async def _drop(self, node: str, physical_uid: str) -> NodeTask | None:
         place = self._lanes.join(node, physical_uid)
+        outcome: Outcome = Unsent("the node did not answer in time")
         try:
-            await place.turn()
-            call = NodeCall("index", "DELETE", f"/indexes/{quote(physical_uid)}")
-            outcome = await self._cluster.clients[node].enqueue(call)
+            with trio.move_on_after(_CALL_S):
+                await place.turn()
+                await self._cluster.confirmed(node)
+                call = NodeCall("index", "DELETE", f"/indexes/{quote(physical_uid)}")
+                outcome = await self._cluster.clients[node].enqueue(call)
         finally:
             place.leave()
         if isinstance(outcome, Accepted):

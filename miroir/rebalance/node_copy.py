@@ -184,6 +184,7 @@ class NodeCopies:
             await _in_time(node, place.turn)
             if self._registry.behind(physical_uid) is None:
                 raise RepairFailed("the index was deleted")
+            await _in_time(node, partial(self._cluster.confirmed, node))
             for call in calls:
                 outcome = await _in_time(node, partial(client.enqueue, call))
                 if not isinstance(outcome, Accepted):
