@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from miroir.search.distinct import leaves
 from miroir.search.facets import normalise
+from miroir.search.ranking import Descending
 
 Key: TypeAlias = tuple[Any, ...]
 
@@ -43,24 +44,6 @@ class Criterion:
     def fields(self) -> tuple[str, ...]:
         """What of a document must be known: the member of that name, and the one that a path with dots begins in."""
         return tuple(dict.fromkeys((self.path, self.path.split(".", 1)[0])))
-
-
-class _Descending:
-    """A text that comes before those it is greater than."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __lt__(self, other: _Descending) -> bool:
-        return self.text > other.text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Descending) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
 
 
 def read_sort(sort: Iterable[object]) -> tuple[Criterion, ...]:
@@ -113,7 +96,7 @@ def _elements(document: Mapping[str, Any], criterion: Criterion) -> list[Key]:
     if numbers:
         elements.append((_NUMBER, -max(numbers) if criterion.descending else min(numbers)))
     if texts:
-        elements.append((_TEXT, _Descending(max(texts)) if criterion.descending else min(texts)))
+        elements.append((_TEXT, Descending(max(texts)) if criterion.descending else min(texts)))
     return elements
 
 

@@ -77,7 +77,7 @@ def details_of(hit: bytes) -> dict[str, Any]:
     return details if isinstance(details, dict) else {}
 
 
-class _Descending:
+class Descending:
     """A text that sorts before those it is greater than."""
 
     __slots__ = ("text",)
@@ -85,11 +85,11 @@ class _Descending:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def __lt__(self, other: _Descending) -> bool:
+    def __lt__(self, other: Descending) -> bool:
         return self.text > other.text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Descending) and self.text == other.text
+        return isinstance(other, Descending) and self.text == other.text
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -109,7 +109,7 @@ def _sort_element(rule: str, detail: dict[str, Any]) -> Key:
     if isinstance(value, (int, float)):
         return (_NUMBER, -value if descending else value)
     if isinstance(value, str):
-        return (_TEXT, _Descending(value) if descending else value)
+        return (_TEXT, Descending(value) if descending else value)
     return _MISSING
 
 
