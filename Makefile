@@ -28,8 +28,8 @@ format: setup   ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup    ## ratios of Miroir to a plain node; JSON in results/
-	@$(BIN)/python -m bench
+bench: setup    ## ratios of Miroir to a plain node; JSON in results/ (ONLY=search,cpu BASE=revision ROUNDS=5)
+	@$(BIN)/python -m bench --only "$(ONLY)" --base "$(BASE)" --rounds $(or $(ROUNDS),5)
 
 clean:          ## remove what set-up, tests and tools made
 	rm -rf .venv node_modules results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

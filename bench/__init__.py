@@ -1,1 +1,1 @@
-"""The benchmark harness: Miroir beside a plain node, in one run on one machine, as ratios."""
+"""The benchmark harness: Miroir beside a plain node and the bare work, in one run on one machine, as ratios."""

@@ -1,27 +1,47 @@
-"""A load generator small enough not to be what is measured: prepared requests over raw sockets.
+"""Putting load on a server: latency by our own generator, saturation by wrk where it is on PATH, else ours too.
 
-One connection costs this process some 60 us a request; everything is reported as a ratio of two servers under the same
-generator, so that part weighs on both sides.
+wrk (https://github.com/wg/wrk) cannot scatter and takes a tenth of our generator's time for a request. So latencies, of
+which a bare scatter is one, all come from the one generator, and wrk drives what is measured by CPU time.
 """
 
 from __future__ import annotations
 
-import itertools
+import base64
 import json
-import statistics
-import time
-from collections.abc import Iterator, Sequence
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import httptools
-import trio
+from bench.generator import Turn
 
-_CHUNK_BYTES = 65_536
+_GENERATOR: Final = Path(__file__).with_name("generator.py")
+_WRK: Final = shutil.which("wrk")
+_SATURATING: Final = 16
+_SCRIPT: Final = """
+local requests, turn = %s, 0
+request = function()
+  turn = turn %% #requests + 1
+  return requests[turn]
+end
+done = function(summary, latency)
+  local failed = summary.errors
+  print(string.format('{"count": %%d, "seconds": %%.6f, "failed": %%d}', summary.requests, summary.duration / 1e6,
+    failed.status + failed.connect + failed.read + failed.write + failed.timeout))
+end
+"""
 
 
-def prepared(method: str, path: str, key: str | None, body: Any = None) -> bytes:
+def saturating_tool() -> str:
+    """What `saturate` drives with."""
+    return "wrk" if _WRK else "our own generator (wrk is not on PATH)"
+
+
+def request(method: str, path: str, key: str | None, body: Any = None) -> bytes:
     """A whole request as bytes; `body` is sent as JSON."""
     payload = b"" if body is None else json.dumps(body).encode()
     head = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(payload)}"]
@@ -32,90 +52,54 @@ def prepared(method: str, path: str, key: str | None, body: Any = None) -> bytes
     return "\r\n".join([*head, "", ""]).encode() + payload
 
 
-class _Answer:
-    """What httptools calls while one response is parsed."""
-
-    def __init__(self) -> None:
-        self.done = False
-        self.body = bytearray()
-
-    def on_body(self, data: bytes) -> None:
-        self.body += data
-
-    def on_message_complete(self) -> None:
-        self.done = True
-
-
-class Connection:
-    """One keep-alive connection; one request at a time."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-
-    @classmethod
-    async def open(cls, port: int) -> Connection:
-        return cls(await trio.open_tcp_stream("127.0.0.1", port))
-
-    async def call(self, request: bytes) -> bytes:
-        """The body of the answer. Raises `RuntimeError` when it is no 2xx or the server hung up."""
-        answer = _Answer()
-        parser = httptools.HttpResponseParser(answer)
-        await self._stream.send_all(request)
-        while not answer.done:
-            data = await self._stream.receive_some(_CHUNK_BYTES)
-            if not data:
-                raise RuntimeError("the server hung up")
-            parser.feed_data(data)
-        if parser.get_status_code() // 100 != 2:
-            raise RuntimeError(f"{parser.get_status_code()}: {answer.body[:500]!r}")
-        return bytes(answer.body)
-
-    async def json(self, request: bytes) -> Any:
-        return json.loads(await self.call(request))
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One timed run against one server."""
+class Latency:
+    """One timed run. Times in seconds."""
 
-    p50_us: float
-    p95_us: float
+    p50: float
+    p95: float
     per_second: float
-    cpu_us: float | None
-    """CPU of the watched process per request, in microseconds."""
 
 
-async def timed(
-    port: int, requests: Sequence[bytes], count: int, connections: int = 1, pid: int | None = None
-) -> Sample:
-    """Send `count` requests in turn from `requests` over so many connections."""
-    times: list[float] = []
-    turns: Iterator[bytes] = itertools.islice(itertools.cycle(requests), count)
-
-    async def drive(connection: Connection) -> None:
-        for request in turns:
-            before = time.perf_counter()
-            await connection.call(request)
-            times.append(time.perf_counter() - before)
-
-    opened = [await Connection.open(port) for _ in range(connections)]
-    cpu_before = cpu_seconds(pid) if pid else 0.0
-    began = time.perf_counter()
-    async with trio.open_nursery() as nursery:
-        for connection in opened:
-            nursery.start_soon(drive, connection)
-    took = time.perf_counter() - began
-    cpu = (cpu_seconds(pid) - cpu_before) / count * 1e6 if pid else None
-    for connection in opened:
-        await connection.aclose()
-    cuts = statistics.quantiles(times, n=20)
-    return Sample(p50_us=statistics.median(times) * 1e6, p95_us=cuts[18] * 1e6, per_second=count / took, cpu_us=cpu)
+def _generate(turns: Sequence[Turn], connections: int, count: int) -> dict[str, float]:
+    orders = {
+        "turns": [[(port, base64.b64encode(each).decode()) for port, each in turn] for turn in turns],
+        "connections": connections,
+        "count": count,
+    }
+    done = subprocess.run(
+        [sys.executable, str(_GENERATOR)], input=json.dumps(orders).encode(), stdout=subprocess.PIPE, check=True
+    )
+    seen: dict[str, float] = json.loads(done.stdout)
+    return seen
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of the process's living threads so far, from the scheduler's nanoseconds (`stat` counts in 10 ms)."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+def latency(turns: Sequence[Turn], connections: int, count: int) -> Latency:
+    """`count` turns by that many workers at once."""
+    seen = _generate(turns, connections, count)
+    return Latency(seen["p50"], seen["p95"], seen["count"] / seen["seconds"])
+
+
+def saturate(port: int, requests: Sequence[bytes], seconds: int) -> int:
+    """Keep a server busy for about that long; how many requests it answered. All answers must be 2xx or 3xx."""
+    if _WRK is None:
+        turns = [[(port, each)] for each in requests]
+        trial = _generate(turns, _SATURATING, 200)
+        count = max(int(seconds * trial["count"] / trial["seconds"]), 200)
+        return 200 + int(_generate(turns, _SATURATING, count)["count"])
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_SCRIPT % ("{" + ",".join(_lua_text(each) for each in requests) + "}"))
+        script.flush()
+        done = subprocess.run(
+            [_WRK, "-t1", f"-c{_SATURATING}", f"-d{seconds}s", "-s", script.name, f"http://127.0.0.1:{port}/"],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+    seen = json.loads(done.stdout.splitlines()[-1])
+    if seen["failed"]:
+        raise RuntimeError(f"{seen['failed']} of {seen['count']} requests failed")
+    return int(seen["count"])
+
+
+def _lua_text(data: bytes) -> str:
+    return '"' + "".join(f"\\{byte:03d}" for byte in data) + '"'
