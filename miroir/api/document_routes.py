@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 
 from miroir.api.messages import Request, Response, json_response
-from miroir.api.reading import Query, is_count, json_object, refuse_body
+from miroir.api.reading import NULL_FILTER, Query, is_count, json_object, json_or_text, refuse_body, sort_criteria
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts, Written
 from miroir.errors import ApiError, miroir_error, node_error
-from miroir.indexes import Registry, check_uid
+from miroir.indexes import Registry, check_uid, is_uid
 from miroir.ingest import (
     DocumentWriter,
     Method,
@@ -107,7 +108,7 @@ class DocumentResource:
         wanted: dict[str, Any] = {"offset": query.number("offset", 0), "limit": query.number("limit", 20)}
         sort = query.text("sort")
         if sort is not None:
-            wanted["sort"] = _sort_parts(sort)
+            wanted["sort"] = sort_criteria(sort)
         for name in ("fields", "ids"):
             values = query.listed(name, str, star=name == "fields")
             if values is not None:
@@ -116,7 +117,9 @@ class DocumentResource:
             wanted["retrieveVectors"] = True
         filter = query.text("filter")
         if filter:
-            wanted["filter"] = _filter(filter)
+            wanted["filter"] = json_or_text(filter)
+            if wanted["filter"] is None:
+                raise node_error(400, "invalid_document_filter", NULL_FILTER)
         return await self._list(request.params[0], wanted)
 
     async def fetch(self, request: Request) -> Response:
@@ -141,12 +144,13 @@ class DocumentResource:
 
 
 def to_scratch(request: Request, route: str) -> NodeCall:
-    """The request as it is, aimed at a scratch index."""
+    """The request as it is, aimed at a scratch index, or at the name it has where no index can be called that."""
     query = request.query_string.decode("latin-1")
+    index = "{index}" if is_uid(request.params[0]) else quote(request.params[0], safe="")
     return NodeCall(
         "verdict",
         request.method,
-        f"/indexes/{{index}}{route}" + (f"?{query}" if query else ""),
+        f"/indexes/{index}{route}" + (f"?{query}" if query else ""),
         request.body,
         request.headers.get(b"content-type", b""),
         request.headers.get(b"content-encoding", b""),
@@ -170,29 +174,3 @@ def degraded_shards(shards: tuple[int, ...]) -> list[tuple[bytes, bytes]]:
     if not shards:
         return []
     return [(b"x-miroir-degraded", b"shards=" + b",".join(b"%d" % shard for shard in shards))]
-
-
-def _filter(text: str) -> Any:
-    """A filter in a query: JSON if it is any, else a text. `ApiError` as a node refuses a null."""
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
-    if value is None:
-        message = "Invalid syntax for the filter parameter: `expected String, Array, found: null`."
-        raise node_error(400, "invalid_document_filter", message)
-    return value
-
-
-def _sort_parts(text: str) -> list[str]:
-    """The criteria in a query, apart at commas but for those inside `_geoPoint(...)`, as a node reads them."""
-    parts: list[str] = []
-    in_point = False
-    for part in map(str.strip, text.strip('"').split(",")):
-        if in_point:
-            parts[-1] += f",{part}"
-            in_point = not part.endswith(("):asc", "):desc"))
-        else:
-            parts.append(part)
-            in_point = part.startswith("_geoPoint(")
-    return parts

@@ -24,6 +24,9 @@ _TYPOS: Final = ((3, 0), (7, 1), (12, 2), (17, 3), (24, 4))
 """Bytes a name has at most, and how far off it may be to be taken for another: a node's own rule."""
 _MOST_TYPOS: Final = 5
 
+NULL_FILTER: Final = "Invalid syntax for the filter parameter: `expected String, Array, found: null`."
+"""What a node says of `filter=null` in a query. In a body null is no filter at all."""
+
 
 async def refuse_body(verdicts: Verdicts, request: Request, template: str) -> NoReturn:
     """Raise a node's refusal of this request's body. `template` has `{index}` where the index stands."""
@@ -81,7 +84,7 @@ class Query:
 
     def boolean(self, name: str, default: bool) -> bool:
         """`true` or `false`."""
-        return self._read(name, default, _parse_boolean)
+        return self._read(name, default, parse_boolean)
 
     def listed(self, name: str, parse: Callable[[str], Value], *, star: bool = True) -> list[Value] | None:
         """Comma-separated values, empty ones left out; None when absent, and for a `*` among them (`star`): all."""
@@ -147,10 +150,33 @@ def _distance(one: str, other: str) -> int:
     return row[-1]
 
 
-def _parse_boolean(text: str) -> bool:
+def parse_boolean(text: str) -> bool:
+    """`true` or `false`; `ValueError` in a node's words otherwise."""
     if text in ("true", "false"):
         return text == "true"
     raise ValueError(f"could not parse `{text}` as a boolean, expected either `true` or `false`")
+
+
+def json_or_text(text: str) -> Any:
+    """A filter in a query: JSON if it is any, else a text."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def sort_criteria(text: str) -> list[str]:
+    """The criteria in a query, apart at commas but for those inside `_geoPoint(...)`, as a node reads them."""
+    parts: list[str] = []
+    in_point = False
+    for part in map(str.strip, text.strip('"').split(",")):
+        if in_point:
+            parts[-1] += f",{part}"
+            in_point = not part.endswith(("):asc", "):desc"))
+        else:
+            parts.append(part)
+            in_point = part.startswith("_geoPoint(")
+    return parts
 
 
 def _snake(name: str) -> str:

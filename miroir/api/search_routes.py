@@ -1,13 +1,18 @@
-"""`POST /indexes/{uid}/search`."""
+"""`/indexes/{uid}/search`, asked by a body or by a query string."""
 
 from __future__ import annotations
 
-from miroir.api.document_routes import degraded_shards
+from collections.abc import Mapping
+from typing import Any
+
+from miroir.api.document_routes import degraded_shards, to_scratch
 from miroir.api.messages import Request, Response
-from miroir.api.reading import json_object
+from miroir.api.query_body import SEARCH_PARAMETERS, Reader, query_body
+from miroir.api.reading import NULL_FILTER, json_object
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts
-from miroir.indexes import Registry, check_uid
+from miroir.errors import ApiError, miroir_error, node_error
+from miroir.indexes import Index, Registry, check_uid
 from miroir.search import SearchService
 
 
@@ -22,17 +27,58 @@ class SearchResource:
     def register(self, router: Router) -> None:
         """Put the routes up."""
         router.add("POST", "/indexes/{uid}/search", self.search, reads=True)
+        router.add("GET", "/indexes/{uid}/search", self.search_by_query)
 
     async def search(self, request: Request) -> Response:
         """A search over all shards."""
-        uid = request.params[0]
-        index = self._registry.find(uid)
-        if index is None:
-            check_uid(uid)
         body = await json_object(self._verdicts, request, "/indexes/{index}/search")
-        found = await self._searches.search(index or self._registry.get(uid), body)
+        return await self._search(await self._index(request, "/search"), body)
+
+    async def search_by_query(self, request: Request) -> Response:
+        """The same by query parameters. What is wrong with them a node says in other words than of a body."""
+        body = await self._query_body(request, "/search", SEARCH_PARAMETERS)
+        index = await self._index(request, "/search")
+        if body.get("filter", "") is None:
+            raise node_error(400, "invalid_search_filter", NULL_FILTER)
+        try:
+            return await self._search(index, body)
+        except ApiError as refusal:
+            if refusal.status == 400:
+                await self._check(request, "/search")
+            raise
+
+    async def _search(self, index: Index, body: Mapping[str, Any]) -> Response:
+        found = await self._searches.search(index, body)
         headers = degraded_shards(found.unavailable)
-        context = {"index": uid, "node_count": found.nodes_asked}
+        context = {"index": index.uid, "node_count": found.nodes_asked}
         if headers:
             context["degraded"] = headers[0][1].decode()
         return Response(200, found.body, headers, context=context)
+
+    async def _query_body(self, request: Request, route: str, parameters: Mapping[str, Reader]) -> dict[str, Any]:
+        """The query string as a body; a node's refusal of it, or ours of what only a node understands."""
+        try:
+            return query_body(request.query(), parameters)
+        except ValueError as failure:
+            await self._check(request, route)
+            check_uid(request.params[0])
+            self._registry.get(request.params[0])
+            raise miroir_error("miroir_not_supported", f"This query cannot be asked of shards: {failure}.") from None
+
+    async def _index(self, request: Request, route: str) -> Index:
+        """The index of the path; without one, a node first says what else is wrong with the request."""
+        uid = request.params[0]
+        index = self._registry.find(uid)
+        if index is not None:
+            return index
+        await self._check(request, route)
+        check_uid(uid)
+        return self._registry.get(uid)
+
+    async def _check(self, request: Request, route: str) -> None:
+        """Raise a node's refusal of the request itself, whatever index it is about."""
+        try:
+            await self._verdicts.check(to_scratch(request, route), request.params[0])
+        except ApiError as refusal:
+            if refusal.code != "index_not_found":
+                raise

@@ -9,7 +9,6 @@ from miroir.api.routing import Router
 from miroir.errors import miroir_error
 
 UNBUILT: Final = (
-    ("GET", "/indexes/{uid}/search"),
     ("POST", "/indexes/{uid}/facet-search"),
     ("GET", "/indexes/{uid}/similar"),
     ("POST", "/indexes/{uid}/similar"),

@@ -2,7 +2,7 @@
 
 from miroir.indexes.garbage import GarbageCollector
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
-from miroir.indexes.service import IndexService, check_uid, client_text, refusal_of
+from miroir.indexes.service import IndexService, check_uid, client_text, is_uid, refusal_of
 from miroir.indexes.view import IndexView
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "check_uid",
     "client_text",
     "index_not_found",
+    "is_uid",
     "refusal_of",
     "wish_of",
 ]

@@ -425,9 +425,14 @@ def client_text(registry: Registry, task: TaskRow, text: str) -> str:
     )
 
 
+def is_uid(uid: str) -> bool:
+    """Whether a node takes this for an index uid."""
+    return _UID.fullmatch(uid) is not None
+
+
 def check_uid(uid: str) -> None:
     """Refuse what a node would refuse as an index uid, and our own hidden names."""
-    if _UID.fullmatch(uid) and not uid.startswith(_HIDDEN_PREFIX):
+    if is_uid(uid) and not uid.startswith(_HIDDEN_PREFIX):
         return
     reason = (
         "is reserved for Miroir itself"
