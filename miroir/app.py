@@ -38,6 +38,7 @@ from miroir.api import (
     Router,
     SearchResource,
     SelectionResource,
+    SettingsResource,
     SystemResource,
     TaskResource,
     register_unbuilt,
@@ -285,6 +286,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     for routes in (
         SystemResource(cluster, registry, reader, default_shards=config.shards, node_timeout_s=node_timeout_s),
         IndexResource(registry, indexes, verdicts),
+        SettingsResource(registry, indexes, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, verdicts),

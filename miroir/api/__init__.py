@@ -10,6 +10,7 @@ from miroir.api.plane import DataPlane
 from miroir.api.routing import Router
 from miroir.api.search_routes import SearchResource
 from miroir.api.selection_routes import SelectionResource
+from miroir.api.settings_routes import SettingsResource
 from miroir.api.system import SystemResource
 from miroir.api.task_routes import TaskResource
 from miroir.api.unbuilt import register_unbuilt
@@ -25,6 +26,7 @@ __all__ = [
     "Router",
     "SearchResource",
     "SelectionResource",
+    "SettingsResource",
     "SystemResource",
     "TaskResource",
     "register_unbuilt",

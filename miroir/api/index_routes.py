@@ -1,4 +1,4 @@
-"""`/indexes` and `/indexes/{uid}/settings`."""
+"""`/indexes` and `/indexes/{uid}`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from miroir.api.reading import Query, json_object, refuse_body
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts
 from miroir.errors import ApiError, node_error
-from miroir.indexes import Index, IndexService, Registry, check_uid, wish_of
-from miroir.indexes.settings import shown
+from miroir.indexes import Index, IndexService, Registry, check_uid
 from miroir.tasks import enqueued_view
 
 
 class IndexResource:
-    """Indexes: create, list, get, delete, settings."""
+    """Indexes: create, list, get, delete."""
 
     def __init__(self, registry: Registry, indexes: IndexService, verdicts: Verdicts) -> None:
         self._registry = registry
@@ -28,9 +27,6 @@ class IndexResource:
         router.add("POST", "/indexes", self.create)
         router.add("GET", "/indexes/{uid}", self.get)
         router.add("DELETE", "/indexes/{uid}", self.delete)
-        router.add("GET", "/indexes/{uid}/settings", self.settings)
-        router.add("PATCH", "/indexes/{uid}/settings", self.change_settings)
-        router.add("DELETE", "/indexes/{uid}/settings", self.reset_settings)
 
     async def list(self, request: Request) -> Response:
         """A page of indexes, by uid."""
@@ -70,24 +66,6 @@ class IndexResource:
         uid = request.params[0]
         check_uid(uid)
         return json_response(202, enqueued_view(await self._indexes.delete(uid)))
-
-    async def settings(self, request: Request) -> Response:
-        """All settings, as the client made them."""
-        index = self._known(request)
-        return json_response(200, shown(wish_of(index.row)))
-
-    async def change_settings(self, request: Request) -> Response:
-        """Change some settings on all nodes; a task."""
-        uid = request.params[0]
-        check_uid(uid)
-        change = await json_object(self._verdicts, request, "/indexes/{index}/settings")
-        return json_response(202, enqueued_view(await self._indexes.change_settings(uid, change)))
-
-    async def reset_settings(self, request: Request) -> Response:
-        """Back to the defaults; a task."""
-        uid = request.params[0]
-        check_uid(uid)
-        return json_response(202, enqueued_view(await self._indexes.reset_settings(uid)))
 
     def _known(self, request: Request) -> Index:
         uid = request.params[0]

@@ -43,14 +43,19 @@ async def refuse_body(verdicts: Verdicts, request: Request, template: str) -> No
 
 async def json_object(verdicts: Verdicts, request: Request, template: str) -> dict[str, Any]:
     """The body as a JSON object, or a node's refusal of it. Numbers beyond 64 bits are floats here."""
-    content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    value: Any = None
-    if content_type == b"application/json":
-        with suppress(orjson.JSONDecodeError):
-            value = orjson.loads(request.body)
+    value = await json_value(verdicts, request, template)
     if not isinstance(value, dict):
         await refuse_body(verdicts, request, template)
     return value
+
+
+async def json_value(verdicts: Verdicts, request: Request, template: str) -> Any:
+    """The body as any JSON value, or a node's refusal of what is none."""
+    content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if content_type == b"application/json":
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(request.body)
+    return await refuse_body(verdicts, request, template)
 
 
 class Query:

@@ -6,8 +6,9 @@ accept and then fail, goes to a node as the client sent it, and what the node sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 from uuid import uuid4
 
 import msgspec
@@ -24,6 +25,7 @@ _log = get_logger(__name__)
 SCRATCH_PREFIX: Final = "_miroir_scratch"
 """How scratch indexes are named at first. Each judgement has its own, or a neighbour's deletion would join it."""
 
+_NO_NAME: Final = "%20"
 _TASK_PATIENCE_S: Final = 5.0
 _CLEAN_UP_S: Final = 2.0
 
@@ -76,6 +78,28 @@ class Verdicts:
             raise miroir_error("miroir_no_quorum", "No node can be reached to check this request. Try again shortly.")
         _raise_refusal(answered[1], SCRATCH_PREFIX, uid)
 
+    async def check_body(self, call: NodeCall) -> None:
+        """Raise a node's refusal of this call's body, or return if it is well formed.
+
+        A node reads the body before the name of the index. So the call is aimed at a name that no index can have: it is
+        refused in any case, and nothing happens. 503 `miroir_no_quorum` with no node there to look at it.
+        """
+        answered = await self._ask(_aimed(call, _NO_NAME))
+        if answered is None:
+            raise miroir_error("miroir_no_quorum", "No node can be reached to check this request. Try again shortly.")
+        if b'"invalid_index_uid"' not in answered[1].body:
+            _raise_refusal(answered[1], _NO_NAME, _NO_NAME)
+
+    async def try_out(self, method: str, template: str, body: Mapping[str, Any], uid: str) -> None:
+        """Raise a node's refusal to enqueue this for an index that is not there yet; how it would end is not asked."""
+        scratch = f"{SCRATCH_PREFIX}_{uuid4().hex}"
+        answered = await self._ask(_aimed(NodeCall("verdict", method, template, msgspec.json.encode(body)), scratch))
+        if answered is None:
+            return
+        node, response = answered
+        _raise_refusal(response, scratch, uid)
+        await self._drop(node, scratch)
+
     async def judge_task(self, call: NodeCall, uid: str) -> TaskVerdict | None:
         """Raise a node's refusal, or return how the task fails on the node; None if it does not fail."""
         scratch = f"{SCRATCH_PREFIX}_{uuid4().hex}"
@@ -92,8 +116,7 @@ class Verdicts:
             _log.info("no verdict", node_id=node, reason=str(failure))
             return None
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEAN_UP_S):
-                await client.enqueue(NodeCall("verdict", "DELETE", f"/indexes/{scratch}"))
+            await self._drop(node, scratch)
         if task.error is None:
             return None
         error: ErrorBody = {
@@ -103,6 +126,10 @@ class Verdicts:
             "link": task.error.link,
         }
         return TaskVerdict(error, int((task.details or {}).get("receivedDocuments") or 0))
+
+    async def _drop(self, node: str, scratch: str) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLEAN_UP_S):
+            await self._cluster.clients[node].enqueue(NodeCall("verdict", "DELETE", f"/indexes/{scratch}"))
 
     async def _ask(self, call: NodeCall) -> tuple[str, Response] | None:
         for node in self._cluster.readiest():

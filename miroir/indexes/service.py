@@ -7,7 +7,7 @@ physical index gets a new name with every incarnation, so a deletion that a node
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -20,7 +20,6 @@ import trio
 from miroir.cluster import Cluster, NodeRefusal, Operation, Writer, Written
 from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
 from miroir.http import ExchangeError
-from miroir.indexes.defaults import SETTINGS
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
 from miroir.indexes.settings import (
     apply_change,
@@ -278,9 +277,9 @@ class IndexService:
         await self.ensure(uid, None)
         return await self._change(uid, change)
 
-    async def reset_settings(self, uid: str) -> TaskRow:
-        """`DELETE /indexes/{uid}/settings`: every setting back to its default. Creates no index."""
-        nothing = dict.fromkeys(SETTINGS)
+    async def reset_settings(self, uid: str, names: Sequence[str]) -> TaskRow:
+        """`DELETE /indexes/{uid}/settings`: these settings back to their defaults. Creates no index."""
+        nothing = dict.fromkeys(names)
         if self._registry.find(uid) is None:
             error = index_not_found(uid).body()
             return await self._fail("settingsUpdate", uid, settings_details(nothing), error)

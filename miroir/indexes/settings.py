@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from miroir.indexes.canonical import canonical, fingerprint
-from miroir.indexes.defaults import CHAT_DEFAULTS, DEFAULTS, EXPERIMENTAL
+from miroir.indexes.defaults import CHAT_DEFAULTS, DEFAULTS, EXPERIMENTAL, SETTINGS
 from miroir.indexes.embedders import node_embedders, node_template, shown_embedders
 from miroir.indexes.reserved import check_reserved
 from miroir.indexes.settings_errors import clean_error, clean_error_of, clean_message
@@ -18,6 +18,8 @@ from miroir.stamps import SEQ_FIELD
 
 __all__ = [
     "DEFAULTS",
+    "EXPERIMENTAL",
+    "SETTINGS",
     "Wish",
     "apply_change",
     "canonical",

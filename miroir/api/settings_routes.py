@@ -1,0 +1,110 @@
+"""`/indexes/{uid}/settings`, as a whole and setting by setting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from miroir.api.messages import Request, Response, json_response
+from miroir.api.reading import json_value
+from miroir.api.routing import Endpoint, Router
+from miroir.cluster import Verdicts
+from miroir.indexes import Index, IndexService, Registry, check_uid, wish_of
+from miroir.indexes.settings import EXPERIMENTAL, SETTINGS, shown
+from miroir.nodes import NodeCall
+from miroir.tasks import enqueued_view
+
+_MERGED: Final = frozenset({"typoTolerance", "faceting", "pagination", "embedders", "chat", "vectorStore"})
+"""Settings that a node takes by PATCH; the others by PUT."""
+
+_JUDGED_LATE: Final = frozenset({"embedders", "chat", "vectorStore"})
+"""Settings of which a node refuses more than their shape."""
+
+_WHOLE: Final = "/indexes/{index}/settings"
+
+
+class SettingsResource:
+    """Settings: get, change, reset."""
+
+    def __init__(self, registry: Registry, indexes: IndexService, verdicts: Verdicts) -> None:
+        self._registry = registry
+        self._indexes = indexes
+        self._verdicts = verdicts
+
+    def register(self, router: Router) -> None:
+        """Put the routes up: one for everything, and one for each setting that a node has."""
+        template = "/indexes/{uid}/settings"
+        router.add("GET", template, self.settings)
+        router.add("PATCH", template, self.change)
+        router.add("DELETE", template, self.reset)
+        for name in SETTINGS:
+            one = f"{template}/{path_of(name)}"
+            router.add("GET", one, self._getting(name))
+            router.add("PATCH" if name in _MERGED else "PUT", one, self._changing(name))
+            router.add("DELETE", one, self._resetting(name))
+
+    async def settings(self, request: Request) -> Response:
+        """All settings, as the client made them."""
+        return json_response(200, shown(wish_of(self._known(request).row)))
+
+    async def change(self, request: Request) -> Response:
+        """Change some settings on all nodes; a task."""
+        change = await self._judged(request, _WHOLE)
+        return await self._change(request, change)
+
+    async def reset(self, request: Request) -> Response:
+        """Back to the defaults; a task."""
+        return await self._reset(request, SETTINGS)
+
+    def _getting(self, name: str) -> Endpoint:
+        async def get(request: Request) -> Response:
+            settings = shown(wish_of(self._known(request).row), experimental=EXPERIMENTAL)
+            return json_response(200, settings[name])
+
+        return get
+
+    def _changing(self, name: str) -> Endpoint:
+        async def change(request: Request) -> Response:
+            return await self._change(request, {name: await self._judged(request, f"{_WHOLE}/{path_of(name)}")})
+
+        return change
+
+    def _resetting(self, name: str) -> Endpoint:
+        async def reset(request: Request) -> Response:
+            return await self._reset(request, (name,))
+
+        return reset
+
+    async def _judged(self, request: Request, template: str) -> Any:
+        """The body, which a node finds well formed; what it refuses is refused in its words, and changes nothing."""
+        value = await json_value(self._verdicts, request, template)
+        content = request.headers.get(b"content-type", b""), request.headers.get(b"content-encoding", b"")
+        await self._verdicts.check_body(NodeCall("verdict", request.method, template, request.body, *content))
+        return value
+
+    async def _change(self, request: Request, change: Mapping[str, Any]) -> Response:
+        uid = request.params[0]
+        check_uid(uid)
+        late = {name: value for name, value in change.items() if name in _JUDGED_LATE and value is not None}
+        if late and self._registry.find(uid) is None:
+            # An index that is there refuses it by itself; a new one must not be made for what is refused.
+            await self._verdicts.try_out("PATCH", _WHOLE, late, uid)
+        return json_response(202, enqueued_view(await self._indexes.change_settings(uid, change)))
+
+    async def _reset(self, request: Request, names: tuple[str, ...]) -> Response:
+        uid = request.params[0]
+        check_uid(uid)
+        return json_response(202, enqueued_view(await self._indexes.reset_settings(uid, names)))
+
+    def _known(self, request: Request) -> Index:
+        uid = request.params[0]
+        index = self._registry.find(uid)
+        if index is None:
+            check_uid(uid)
+        return self._registry.get(uid)
+
+
+def path_of(name: str) -> str:
+    """A setting's place in a path: `stop-words` for `stopWords`."""
+    return re.sub("[A-Z]", lambda letter: f"-{letter[0].lower()}", name)
