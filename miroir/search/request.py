@@ -6,19 +6,17 @@ scores, our own fields) so that the answers can be merged, and the merge is told
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
-
-import orjson
 
 from miroir.indexes.view import IndexView
 from miroir.search.attributes import refuse_injected
 from miroir.search.display import Presentation
 from miroir.search.facets import FacetPlan
+from miroir.search.node_body import NodeBody
 from miroir.search.ranking import Order
-from miroir.stamps import RESERVED_FIELDS, SEQ_FIELD, STAMP_FIELDS, shard_filter
+from miroir.stamps import RESERVED_FIELDS, SEQ_FIELD, STAMP_FIELDS
 
 _MAX_USIZE: Final = (1 << 64) - 1
 _DEFAULT_LIMIT: Final = 20
@@ -61,38 +59,8 @@ class Prepared:
     facets: FacetPlan | None
     """None: the client asked for no facets."""
     presentation: Presentation
-    _rest: bytes
-    """The node's request without its filter, as JSON."""
-    _elements: bytes
-    """The client's filter elements, each as JSON after a comma; empty: no filter that can be extended."""
-    _own_filter: bytes
-    """The client's `filter` member as it came, for requests that need no shards in it; may be empty."""
-    _wraps: bool
-    """Whether shards can be put into the filter."""
-    _bodies: dict[tuple[int, ...] | None, bytes] = field(default_factory=dict)
-
-    def node_body(self, shards: tuple[int, ...] | None) -> bytes:
-        """The body of `POST /indexes/{physical}/search` for a node asked for `shards` (None: for all it holds)."""
-        body = self._bodies.get(shards)
-        if body is None:
-            body = self._bodies[shards] = self._build(shards)
-        return body
-
-    def _build(self, shards: tuple[int, ...] | None) -> bytes:
-        if shards is None or not self._wraps:
-            member = self._own_filter
-        else:
-            member = b'"filter":[%s%s]' % (_dumps(shard_filter(shards)), self._elements)
-        if not member:
-            return self._rest
-        return b"{%s}" % member if self._rest == b"{}" else b"{%s,%s" % (member, self._rest[1:])
-
-
-def _dumps(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # integers past 64 bits, lone surrogates: JSON all the same, for a node to judge
-        return json.dumps(value, separators=(",", ":")).encode()
+    node_body: NodeBody
+    """The body of `POST /indexes/{physical}/search`, by the shards a node is asked for."""
 
 
 def _natural(body: Mapping[str, Any], name: str, default: int) -> int | None:
@@ -238,19 +206,6 @@ def _fit_fields(
     return has_stamps, has_formatted, frozenset(retrieve), None if all_formatted else frozenset({*retrieve, *formats})
 
 
-def _filter_parts(body: dict[str, Any]) -> tuple[bytes, bytes, bool]:
-    """Take the filter out: its elements as JSON, the member itself, and whether shards can stand beside it."""
-    own = b'"filter":' + _dumps(body["filter"]) if "filter" in body else b""
-    value = body.pop("filter", None)
-    if value is None:
-        return b"", own, True
-    if isinstance(value, str):
-        return b"," + _dumps(value), own, True
-    if isinstance(value, list):
-        return (b"," if value else b"") + _dumps(value)[1:-1], own, True
-    return b"", own, False
-
-
 def prepare(body: Mapping[str, Any], index: IndexView) -> Prepared:
     """What the nodes are asked for a client's search `body`, any JSON object.
 
@@ -290,7 +245,6 @@ def prepare(body: Mapping[str, Any], index: IndexView) -> Prepared:
             asked["limit"] = reach
             if asked.get("offset"):
                 asked["offset"] = 0
-    elements, own_filter, wraps = _filter_parts(asked)
     query = body.get("q")
     return Prepared(
         index=index,
@@ -312,8 +266,5 @@ def prepare(body: Mapping[str, Any], index: IndexView) -> Prepared:
             retrieve=retrieve,
             formatted=formatted,
         ),
-        _rest=_dumps(asked),
-        _elements=elements,
-        _own_filter=own_filter,
-        _wraps=wraps,
+        node_body=NodeBody.of(asked),
     )
