@@ -41,6 +41,7 @@ from miroir.api import (
     SettingsResource,
     SystemResource,
     TaskResource,
+    WebhookResource,
     register_unbuilt,
 )
 from miroir.cluster import (
@@ -84,7 +85,7 @@ from miroir.search import DocumentReader, Planner, Scatter, SearchService
 from miroir.security import AdminDoor, DataDoor
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
-from miroir.tasks import Canceler, Deleter, Pruner, TaskTracker
+from miroir.tasks import Canceler, Deleter, Pruner, TaskTracker, Webhooks
 from miroir.telemetry import Metrics, configure_logging, get_logger
 
 _log = get_logger(__name__)
@@ -226,6 +227,9 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         return edition_text(task, client_text(registry, task, text))
 
     tracker = TaskTracker(cluster, store, clean, metrics.task_reached)
+    webhooks = Webhooks(store)
+    await webhooks.load()
+    tracker.on_ended(webhooks.ended)
     holds, lanes = Holds(store), Lanes()
     writer = Writer(
         cluster,
@@ -292,6 +296,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         SearchResource(registry, searches, verdicts),
         TaskResource(store, canceler, deleter),
         BatchResource(store),
+        WebhookResource(webhooks, verdicts),
     ):
         routes.register(router)
     register_unbuilt(router)
@@ -344,6 +349,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             "repair": repairer.run,
             "intents": expiry.run,
             "pruner": pruner.run,
+            "webhooks": webhooks.run,
             "clients": clients.run,
         },
     )

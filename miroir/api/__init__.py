@@ -14,6 +14,7 @@ from miroir.api.settings_routes import SettingsResource
 from miroir.api.system import SystemResource
 from miroir.api.task_routes import TaskResource
 from miroir.api.unbuilt import register_unbuilt
+from miroir.api.webhook_routes import WebhookResource
 
 __all__ = [
     "Admission",
@@ -29,5 +30,6 @@ __all__ = [
     "SettingsResource",
     "SystemResource",
     "TaskResource",
+    "WebhookResource",
     "register_unbuilt",
 ]

@@ -24,8 +24,6 @@ UNBUILT: Final = (
     ("POST", "/snapshots"),
     ("GET", "/experimental-features"),
     ("PATCH", "/experimental-features"),
-    ("GET", "/webhooks"),
-    ("POST", "/webhooks"),
     ("GET", "/metrics"),
     ("GET", "/network"),
     ("PATCH", "/network"),

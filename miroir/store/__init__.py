@@ -32,6 +32,7 @@ from miroir.store.rows import (
     TaskStatus,
     Tombstone,
     TopologyRow,
+    WebhookRow,
 )
 
 __all__ = [
@@ -64,4 +65,5 @@ __all__ = [
     "TaskStatus",
     "Tombstone",
     "TopologyRow",
+    "WebhookRow",
 ]

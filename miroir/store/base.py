@@ -27,6 +27,7 @@ from miroir.store.rows import (
     TaskRow,
     Tombstone,
     TopologyRow,
+    WebhookRow,
 )
 
 
@@ -280,6 +281,17 @@ class Store(Protocol):
 
     async def cluster_id(self) -> str:
         """This cluster's id: made at random when the store was, never changed."""
+
+    # -- webhooks ----------------------------------------------------------------------------------------------------
+
+    async def list_webhooks(self) -> list[WebhookRow]:
+        """Every webhook, by uuid."""
+
+    async def put_webhook(self, row: WebhookRow) -> None:
+        """Insert or replace."""
+
+    async def delete_webhook(self, uuid: str) -> None:
+        """Forget it, if it is there."""
 
     # -- deletes -----------------------------------------------------------------------------------------------------
 

@@ -235,6 +235,15 @@ class NodeIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookRow:
+    """An address that is told of every task that ends, and the headers it is sent with that."""
+
+    uuid: str
+    url: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskQuery:
     """Filters of `GET /tasks`; None is no filter. Times are RFC 3339 texts, exclusive. `start`: uid to begin at.
 

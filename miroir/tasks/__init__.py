@@ -8,6 +8,7 @@ from miroir.tasks.details import COPIES_NOTE, DISTINCT_NOTE
 from miroir.tasks.pruning import Pruner
 from miroir.tasks.tracker import TaskTracker
 from miroir.tasks.view import enqueued_view, task_view
+from miroir.tasks.webhooks import Webhooks, webhook_view
 
 __all__ = [
     "COPIES_NOTE",
@@ -16,8 +17,10 @@ __all__ = [
     "Deleter",
     "Pruner",
     "TaskTracker",
+    "Webhooks",
     "batch_view",
     "enqueued_view",
     "now_text",
     "task_view",
+    "webhook_view",
 ]

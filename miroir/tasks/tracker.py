@@ -44,6 +44,7 @@ _AT_ONCE = 50
 _TERMINAL: dict[str, NodeTaskStatus] = {"succeeded": "succeeded", "failed": "failed", "canceled": "canceled"}
 
 SettledHook = Callable[[TaskRow], Awaitable[None]]
+Listener = Callable[[TaskRow], None]
 
 
 class TaskTracker:
@@ -68,10 +69,15 @@ class TaskTracker:
         self._news: dict[str, trio.Event] = defaultdict(trio.Event)
         self._unjudged: dict[str, set[int]] = defaultdict(set)
         self._hooks: list[SettledHook] = []
+        self._listeners: list[Listener] = []
 
     def on_settled(self, hook: SettledHook) -> None:
         """Have `hook` awaited with each task that is settled from now on."""
         self._hooks.append(hook)
+
+    def on_ended(self, listener: Listener) -> None:
+        """Have `listener` called with each task that ends from now on, those too that nobody followed."""
+        self._listeners.append(listener)
 
     # -- what is open ------------------------------------------------------------------------------------------------
 
@@ -111,6 +117,8 @@ class TaskTracker:
         """Register a task that is no write to shards: one that failed, or was done, before anything was sent."""
         task = await self._store.add_task(new_task)
         self._reached(task.status)
+        if task.status not in ("enqueued", "processing"):
+            self._tell(task)
         return task
 
     def follow(self, task: TaskRow) -> None:
@@ -259,8 +267,13 @@ class TaskTracker:
             entry.settling = False
         self._book.close(task.uid)
         self._reached(task.status)
+        self._tell(task)
         for hook in self._hooks:
             await hook(task)
+
+    def _tell(self, task: TaskRow) -> None:
+        for listener in self._listeners:
+            listener(task)
 
     def _settlement(self, entry: Entry, verdict: Verdict) -> Settle:
         row = entry.row

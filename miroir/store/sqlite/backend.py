@@ -30,6 +30,7 @@ from miroir.store.rows import (
     TaskRow,
     Tombstone,
     TopologyRow,
+    WebhookRow,
 )
 from miroir.store.sqlite import (
     cluster,
@@ -40,6 +41,7 @@ from miroir.store.sqlite import (
     task_listing,
     task_selection,
     tasks,
+    webhooks,
     writes,
 )
 from miroir.store.sqlite.connection import connect, unavailable
@@ -245,6 +247,17 @@ class SqliteStore(Store):
 
     async def cluster_id(self) -> str:
         return await self._reader.run(cluster.cluster_id)
+
+    # -- webhooks ------------------------------------------------------------------------------------------------------
+
+    async def list_webhooks(self) -> list[WebhookRow]:
+        return await self._reader.run(webhooks.list_webhooks)
+
+    async def put_webhook(self, row: WebhookRow) -> None:
+        await self._writer.run(lambda tx: webhooks.put_webhook(tx, row))
+
+    async def delete_webhook(self, uuid: str) -> None:
+        await self._writer.run(lambda tx: webhooks.delete_webhook(tx, uuid))
 
     # -- deletes -------------------------------------------------------------------------------------------------------
 
