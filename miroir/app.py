@@ -294,7 +294,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, verdicts),
-        TaskResource(store, canceler, deleter),
+        TaskResource(store, tracker, canceler, deleter),
         BatchResource(store),
         WebhookResource(webhooks, verdicts),
     ):

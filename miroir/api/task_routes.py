@@ -7,14 +7,15 @@ from miroir.api.routing import Router
 from miroir.api.task_filters import page_of_tasks, page_view, selection, task_uid
 from miroir.errors import node_error
 from miroir.store import Store
-from miroir.tasks import Canceler, Deleter, enqueued_view, task_view
+from miroir.tasks import Canceler, Deleter, TaskTracker, enqueued_view, task_view
 
 
 class TaskResource:
     """Tasks: one, and lists by every filter; cancel and delete."""
 
-    def __init__(self, store: Store, canceler: Canceler, deleter: Deleter) -> None:
+    def __init__(self, store: Store, tracker: TaskTracker, canceler: Canceler, deleter: Deleter) -> None:
         self._store = store
+        self._tracker = tracker
         self._canceler = canceler
         self._deleter = deleter
 
@@ -26,9 +27,9 @@ class TaskResource:
         router.add("GET", "/tasks/{uid}", self.get)
 
     async def get(self, request: Request) -> Response:
-        """One task. `mtask-123` is `123`."""
+        """One task. `mtask-123` is `123`. An open one, which is asked for over and over, is known without the store."""
         uid = task_uid(request.params[0], "Task")
-        task = await self._store.get_task(uid)
+        task = self._tracker.asked_for(uid) or await self._store.get_task(uid)
         if task is None or task.origin != "client":
             raise node_error(404, "task_not_found", f"Task `{uid}` not found.")
         return json_response(200, task_view(task))

@@ -26,13 +26,12 @@ from miroir.store import NewTask, NodeTaskStatus, Settle, Store, TaskRow, TaskSt
 from miroir.tasks.book import Book, Entry, Key
 from miroir.tasks.clock import nanoseconds_of, now_text
 from miroir.tasks.details import settled
+from miroir.tasks.pace import SHORTEST_S, least_pause, pause
 from miroir.tasks.settlement import Verdict, judge
 from miroir.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-_SHORTEST_PAUSE_S = 0.025
-_LONGEST_PAUSE_S = 1.0
 _AWAY_PAUSE_S = 0.25
 _PATIENCE_S = 5.0
 """A node that does not answer a poll by then is asked again later: it may hang without being known to."""
@@ -96,6 +95,16 @@ class TaskTracker:
         entry = self._book.find(uid)
         return None if entry is None else entry.row
 
+    def asked_for(self, uid: int) -> TaskRow | None:
+        """`find`, by somebody who waits for the end of the task: its nodes are asked again soon."""
+        entry = self._book.find(uid)
+        if entry is None:
+            return None
+        for part in entry.row.node_tasks:
+            if part.status == "open":
+                self._news[part.node].set()
+        return entry.row
+
     def oldest_open_s(self) -> float:
         """Seconds since the oldest open task was enqueued; 0 when none is open."""
         oldest = min((row.enqueued_at for row in self.open_tasks), default=None)
@@ -158,28 +167,32 @@ class TaskTracker:
     # -- one node ----------------------------------------------------------------------------------------------------
 
     async def _follow_node(self, node: str) -> None:
-        pause = _SHORTEST_PAUSE_S
+        happened_at = trio.current_time()
         was_usable = True
         while True:
             if not self._book.awaited(node):
                 await self._news[node].wait()
             if self._news[node].is_set():
                 self._news[node] = trio.Event()
-                pause = _SHORTEST_PAUSE_S
+                happened_at = trio.current_time()
             usable = self._cluster.usable(node)
             if usable:
                 self._unjudged[node].clear()
+                asked_at = trio.current_time()
                 moved = await self._poll(node)
-                pause = _SHORTEST_PAUSE_S if moved else min(pause * 2, _LONGEST_PAUSE_S)
+                now = trio.current_time()
+                if moved:
+                    happened_at = now
+                least, most = least_pause(now - asked_at), pause(now - asked_at, now - happened_at)
             else:
                 # What waits for it is judged once without it; after that, a change on another node is judged there.
                 waiting = self._book.waiting_for(node) if was_usable else sorted(self._unjudged[node])
                 self._unjudged[node] = set()
                 await self._judge_all(waiting)
-                pause = _AWAY_PAUSE_S
+                least, most = SHORTEST_S, _AWAY_PAUSE_S
             was_usable = usable
-            await trio.sleep(_SHORTEST_PAUSE_S)
-            with trio.move_on_after(pause - _SHORTEST_PAUSE_S):
+            await trio.sleep(least)
+            with trio.move_on_after(most - least):
                 await self._news[node].wait()
 
     async def _poll(self, node: str) -> bool:

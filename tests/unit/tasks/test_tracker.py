@@ -237,6 +237,21 @@ async def test_a_task_that_a_node_works_on_is_processing(rig: Rig) -> None:
         assert rig.tracker.open_tasks[0].status == "processing"
 
 
+async def test_who_asks_for_an_open_task_has_its_nodes_asked(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miroir.tasks.tracker.pause", lambda _poll, _quiet: 3600.0)
+    task = await rig.write()
+    node = rig.nodes["a"]
+    async with running(rig.tracker):
+        await eventually(lambda: node.polls, what="the first poll")
+        for each in rig.nodes.values():
+            each.shows(UID, "succeeded")
+        asked = rig.tracker.asked_for(task.uid)
+        assert asked is not None
+        assert asked.uid == task.uid
+        await settled(rig.tracker, task)
+    assert rig.tracker.asked_for(task.uid) is None, "it is the store's to tell now"
+
+
 async def test_the_oldest_of_many_tasks_are_looked_at_and_the_others_asked_for_when_they_ended(rig: Rig) -> None:
     task = await rig.write(uids=range(150))
     node = rig.nodes["a"]
