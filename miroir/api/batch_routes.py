@@ -23,14 +23,15 @@ class BatchResource:
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
-        router.add("GET", "/batches", self.list)
-        router.add("GET", "/batches/{uid}", self.get)
+        router.add("GET", "/batches", self.list, action="tasks.get")
+        router.add("GET", "/batches/{uid}", self.get, action="tasks.get")
 
     async def get(self, request: Request) -> Response:
         """One batch."""
         uid = task_uid(request.params[0], "Batch")
         task = await self._store.get_task(uid)
-        if task is None or task.origin != "client" or task.status not in _BEGUN:
+        begun = task is not None and task.origin == "client" and task.status in _BEGUN
+        if task is None or not begun or not request.access.sees(task.index_uid):
             raise node_error(404, "batch_not_found", f"Batch `{uid}` not found.")
         return json_response(200, batch_view(task))
 

@@ -43,13 +43,13 @@ class DocumentResource:
     def register(self, router: Router) -> None:
         """Put the routes up."""
         documents = "/indexes/{uid}/documents"
-        router.add("POST", documents, self.add)
-        router.add("PUT", documents, self.add)
-        router.add("GET", documents, self.list)
-        router.add("POST", f"{documents}/fetch", self.fetch, reads=True)
-        router.add("POST", f"{documents}/delete-batch", self.delete_batch)
-        router.add("GET", f"{documents}/{{id}}", self.get)
-        router.add("DELETE", f"{documents}/{{id}}", self.delete_one)
+        router.add("POST", documents, self.add, action="documents.add")
+        router.add("PUT", documents, self.add, action="documents.add")
+        router.add("GET", documents, self.list, action="documents.get")
+        router.add("POST", f"{documents}/fetch", self.fetch, action="documents.get", reads=True)
+        router.add("POST", f"{documents}/delete-batch", self.delete_batch, action="documents.delete")
+        router.add("GET", f"{documents}/{{id}}", self.get, action="documents.get")
+        router.add("DELETE", f"{documents}/{{id}}", self.delete_one, action="documents.delete")
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -67,7 +67,7 @@ class DocumentResource:
         uid = request.params[0]
         method: Method = "POST" if request.method == "POST" else "PUT"
         try:
-            return written(await self._writer.add(uid, method, upload))
+            return written(await self._writer.add(uid, method, upload, creates=request.access.creates))
         except Unjudged as unjudged:
             verdict = await self._verdicts.judge_task(to_scratch(request, "/documents"), uid)
             if verdict is None:

@@ -23,16 +23,16 @@ class IndexResource:
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
-        router.add("GET", "/indexes", self.list)
-        router.add("POST", "/indexes", self.create)
-        router.add("GET", "/indexes/{uid}", self.get)
-        router.add("DELETE", "/indexes/{uid}", self.delete)
+        router.add("GET", "/indexes", self.list, action="indexes.get")
+        router.add("POST", "/indexes", self.create, action="indexes.create")
+        router.add("GET", "/indexes/{uid}", self.get, action="indexes.get")
+        router.add("DELETE", "/indexes/{uid}", self.delete, action="indexes.delete")
 
     async def list(self, request: Request) -> Response:
         """A page of indexes, by uid."""
         query = Query(request, ("offset", "limit"), "index")
         offset, limit = query.number("offset", 0), query.number("limit", 20)
-        found = self._registry.all()
+        found = [index for index in self._registry.all() if request.access.covers(index.uid)]
         return json_response(
             200,
             {
@@ -55,6 +55,7 @@ class IndexResource:
             check_uid(name)
         except ApiError as failure:
             raise node_error(400, failure.code, f"Invalid value at `.uid`: {failure.message}") from None
+        request.access.check(name)
         return json_response(202, enqueued_view(await self._indexes.create(name, primary_key)))
 
     async def get(self, request: Request) -> Response:

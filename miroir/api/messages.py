@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from miroir.security import EVERYTHING, Access
+
 JSON = b"application/json"
 
 
@@ -23,6 +25,8 @@ class Request:
     body: bytes
     params: Sequence[str] = ()
     request_id: str = ""
+    access: Access = EVERYTHING
+    """What its credential lets it touch."""
 
     def query(self) -> list[tuple[str, str]]:
         """The query's members in their order, decoded; empty values are kept."""

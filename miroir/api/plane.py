@@ -93,7 +93,7 @@ class DataPlane:
         """The door first, then the body: who may not come in need not be listened to."""
         watched: Watched | None = None
         try:
-            if route.open:
+            if route.action is None:
                 return await route.endpoint(request)
             self._door.admit(request.headers.get(b"authorization"))
             async with self._budget.body(receive) as request.body:

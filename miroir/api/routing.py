@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from miroir.api.messages import Request, Response
+from miroir.security import Action
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -17,10 +18,12 @@ class Route:
 
     template: str
     endpoint: Endpoint
-    open: bool = False
-    """No key is asked for."""
+    action: Action | None
+    """What a key must allow; None: no key is asked for."""
     reads: bool = False
     """It changes nothing, and is given up when its client leaves."""
+    names_index: bool = False
+    """Its first variable part is the index that a key must cover."""
 
 
 @dataclass(slots=True)
@@ -37,9 +40,12 @@ class Router:
         self._root = _Branch()
 
     def add(
-        self, method: str, template: str, endpoint: Endpoint, *, open: bool = False, reads: bool | None = None
+        self, method: str, template: str, endpoint: Endpoint, *, action: Action | None, reads: bool | None = None
     ) -> None:
-        """Register `/indexes/{uid}`-like templates; each `{...}` stands for one part. `reads` is true for a GET."""
+        """Register `/indexes/{uid}`-like templates; each `{...}` stands for one part. `reads` is true for a GET.
+
+        `action`: what a key must allow, a node's own for the same route; None lets everybody in.
+        """
         branch = self._root
         for part in _parts(template):
             if part.startswith("{"):
@@ -48,7 +54,13 @@ class Router:
                 branch = branch.variable
             else:
                 branch = branch.fixed.setdefault(part, _Branch())
-        branch.routes[method] = Route(template, endpoint, open, method == "GET" if reads is None else reads)
+        branch.routes[method] = Route(
+            template,
+            endpoint,
+            action,
+            reads=method == "GET" if reads is None else reads,
+            names_index=template.startswith("/indexes/{"),
+        )
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]] | int:
         """The route and the variable parts; 404 for an unknown path, 405 for an unknown method on a known one.

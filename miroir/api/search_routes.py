@@ -26,13 +26,13 @@ class SearchResource:
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
-        router.add("POST", "/indexes/{uid}/search", self.search, reads=True)
-        router.add("GET", "/indexes/{uid}/search", self.search_by_query)
+        router.add("POST", "/indexes/{uid}/search", self.search, action="search", reads=True)
+        router.add("GET", "/indexes/{uid}/search", self.search_by_query, action="search")
 
     async def search(self, request: Request) -> Response:
         """A search over all shards."""
         body = await json_object(self._verdicts, request, "/indexes/{index}/search")
-        return await self._search(await self._index(request, "/search"), body)
+        return await self._search(request, await self._index(request, "/search"), body)
 
     async def search_by_query(self, request: Request) -> Response:
         """The same by query parameters. What is wrong with them a node says in other words than of a body."""
@@ -41,14 +41,14 @@ class SearchResource:
         if body.get("filter", "") is None:
             raise node_error(400, "invalid_search_filter", NULL_FILTER)
         try:
-            return await self._search(index, body)
+            return await self._search(request, index, body)
         except ApiError as refusal:
             if refusal.status == 400:
                 await self._check(request, "/search")
             raise
 
-    async def _search(self, index: Index, body: Mapping[str, Any]) -> Response:
-        found = await self._searches.search(index, body)
+    async def _search(self, request: Request, index: Index, body: Mapping[str, Any]) -> Response:
+        found = await self._searches.search(index, request.access.narrowed(index.uid, body))
         headers = degraded_shards(found.unavailable)
         context = {"index": index.uid, "node_count": found.nodes_asked}
         if headers:

@@ -25,9 +25,9 @@ class SelectionResource:
     def register(self, router: Router) -> None:
         """Put the routes up."""
         documents = "/indexes/{uid}/documents"
-        router.add("DELETE", documents, self.delete_all)
-        router.add("POST", f"{documents}/delete", self.delete)
-        router.add("POST", f"{documents}/edit", self.edit)
+        router.add("DELETE", documents, self.delete_all, action="documents.delete")
+        router.add("POST", f"{documents}/delete", self.delete, action="documents.delete")
+        router.add("POST", f"{documents}/edit", self.edit, action="documents.edit")
 
     async def delete_all(self, request: Request) -> Response:
         """Delete every document; a task."""

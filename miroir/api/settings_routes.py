@@ -35,14 +35,14 @@ class SettingsResource:
     def register(self, router: Router) -> None:
         """Put the routes up: one for everything, and one for each setting that a node has."""
         template = "/indexes/{uid}/settings"
-        router.add("GET", template, self.settings)
-        router.add("PATCH", template, self.change)
-        router.add("DELETE", template, self.reset)
+        router.add("GET", template, self.settings, action="settings.get")
+        router.add("PATCH", template, self.change, action="settings.update")
+        router.add("DELETE", template, self.reset, action="settings.update")
         for name in SETTINGS:
             one = f"{template}/{path_of(name)}"
-            router.add("GET", one, self._getting(name))
-            router.add("PATCH" if name in _MERGED else "PUT", one, self._changing(name))
-            router.add("DELETE", one, self._resetting(name))
+            router.add("GET", one, self._getting(name), action="settings.get")
+            router.add("PATCH" if name in _MERGED else "PUT", one, self._changing(name), action="settings.update")
+            router.add("DELETE", one, self._resetting(name), action="settings.update")
 
     async def settings(self, request: Request) -> Response:
         """All settings, as the client made them."""
@@ -90,7 +90,8 @@ class SettingsResource:
         if late and self._registry.find(uid) is None:
             # An index that is there refuses it by itself; a new one must not be made for what is refused.
             await self._verdicts.try_out("PATCH", _WHOLE, late, uid)
-        return json_response(202, enqueued_view(await self._indexes.change_settings(uid, change)))
+        task = await self._indexes.change_settings(uid, change, creates=request.access.creates)
+        return json_response(202, enqueued_view(task))
 
     async def _reset(self, request: Request, names: tuple[str, ...]) -> Response:
         uid = request.params[0]

@@ -43,11 +43,11 @@ class SystemResource:
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
-        router.add("GET", "/health", self.health, open=True)
-        router.add("GET", "/_miroir/ready", self.ready, open=True)
-        router.add("GET", "/version", self.version)
-        router.add("GET", "/stats", self.stats)
-        router.add("GET", "/indexes/{uid}/stats", self.index_stats)
+        router.add("GET", "/health", self.health, action=None)
+        router.add("GET", "/_miroir/ready", self.ready, action=None)
+        router.add("GET", "/version", self.version, action="version")
+        router.add("GET", "/stats", self.stats, action="stats.get")
+        router.add("GET", "/indexes/{uid}/stats", self.index_stats, action="stats.get")
 
     async def health(self, _: Request) -> Response:
         """That this process answers; nothing of the nodes."""
@@ -87,18 +87,22 @@ class SystemResource:
                 return await self._cluster.clients[node].version()
         raise no_node("its version")
 
-    async def stats(self, _: Request) -> Response:
-        """Every index in documents, not copies; sizes as they are on the disks."""
+    async def stats(self, request: Request) -> Response:
+        """Every index the key covers in documents, not copies; sizes as they are on the disks."""
         by_node = await self._node_stats()
         found: dict[str, Any] = {}
-        for index in self._registry.all():
+        shown = [index for index in self._registry.all() if request.access.covers(index.uid)]
+        updates = [stats["lastUpdate"] or "" for stats in by_node.values()]
+        if request.access.visible is not None:
+            updates = [index.row.updated_at for index in shown]
+        for index in shown:
             found[index.uid] = (await self._index(index.uid, by_node)).view()
         return json_response(
             200,
             {
                 "databaseSize": sum(stats["databaseSize"] for stats in by_node.values()),
                 "usedDatabaseSize": sum(stats["usedDatabaseSize"] for stats in by_node.values()),
-                "lastUpdate": max((stats["lastUpdate"] or "" for stats in by_node.values()), default="") or None,
+                "lastUpdate": max(updates, default="") or None,
                 "indexes": found,
             },
         )

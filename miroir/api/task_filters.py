@@ -65,6 +65,7 @@ def page_of_tasks(request: Request) -> TaskQuery:
         _filters(query),
         start=query.optional_uid("from"),
         limit=20 if limit is None else limit,
+        visible=request.access.visible,
         reverse=query.boolean("reverse", False),
     )
 
@@ -84,7 +85,7 @@ def selection(request: Request, action: str) -> TaskQuery:
             "`indexUids`, `statuses`, `types`, `canceledBy`, `beforeEnqueuedAt`, `afterEnqueuedAt`, `beforeStartedAt`, "
             "`afterStartedAt`, `beforeFinishedAt`, `afterFinishedAt`.",
         )
-    return filters
+    return replace(filters, visible=request.access.visible)
 
 
 def task_uid(text: str, what: str) -> int:

@@ -21,16 +21,16 @@ class TaskResource:
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
-        router.add("GET", "/tasks", self.list)
-        router.add("DELETE", "/tasks", self.delete)
-        router.add("POST", "/tasks/cancel", self.cancel)
-        router.add("GET", "/tasks/{uid}", self.get)
+        router.add("GET", "/tasks", self.list, action="tasks.get")
+        router.add("DELETE", "/tasks", self.delete, action="tasks.delete")
+        router.add("POST", "/tasks/cancel", self.cancel, action="tasks.cancel")
+        router.add("GET", "/tasks/{uid}", self.get, action="tasks.get")
 
     async def get(self, request: Request) -> Response:
         """One task. `mtask-123` is `123`. An open one, which is asked for over and over, is known without the store."""
         uid = task_uid(request.params[0], "Task")
         task = self._tracker.asked_for(uid) or await self._store.get_task(uid)
-        if task is None or task.origin != "client":
+        if task is None or task.origin != "client" or not request.access.sees(task.index_uid):
             raise node_error(404, "task_not_found", f"Task `{uid}` not found.")
         return json_response(200, task_view(task))
 

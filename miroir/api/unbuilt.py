@@ -7,38 +7,39 @@ from typing import Final
 from miroir.api.messages import Request, Response
 from miroir.api.routing import Router
 from miroir.errors import miroir_error
+from miroir.security import Action
 
-UNBUILT: Final = (
-    ("POST", "/indexes/{uid}/facet-search"),
-    ("GET", "/indexes/{uid}/similar"),
-    ("POST", "/indexes/{uid}/similar"),
-    ("PATCH", "/indexes/{uid}"),
-    ("POST", "/multi-search"),
-    ("POST", "/swap-indexes"),
-    ("GET", "/keys"),
-    ("POST", "/keys"),
-    ("GET", "/keys/{key}"),
-    ("PATCH", "/keys/{key}"),
-    ("DELETE", "/keys/{key}"),
-    ("POST", "/dumps"),
-    ("POST", "/snapshots"),
-    ("GET", "/experimental-features"),
-    ("PATCH", "/experimental-features"),
-    ("GET", "/metrics"),
-    ("GET", "/network"),
-    ("PATCH", "/network"),
-    ("POST", "/export"),
-    ("POST", "/logs/stream"),
-    ("DELETE", "/logs/stream"),
-    ("POST", "/logs/stderr"),
-    ("GET", "/chats"),
+UNBUILT: Final[tuple[tuple[str, str, Action], ...]] = (
+    ("POST", "/indexes/{uid}/facet-search", "search"),
+    ("GET", "/indexes/{uid}/similar", "search"),
+    ("POST", "/indexes/{uid}/similar", "search"),
+    ("PATCH", "/indexes/{uid}", "indexes.update"),
+    ("POST", "/multi-search", "search"),
+    ("POST", "/swap-indexes", "indexes.swap"),
+    ("GET", "/keys", "keys.get"),
+    ("POST", "/keys", "keys.create"),
+    ("GET", "/keys/{key}", "keys.get"),
+    ("PATCH", "/keys/{key}", "keys.update"),
+    ("DELETE", "/keys/{key}", "keys.delete"),
+    ("POST", "/dumps", "dumps.create"),
+    ("POST", "/snapshots", "snapshots.create"),
+    ("GET", "/experimental-features", "experimental.get"),
+    ("PATCH", "/experimental-features", "experimental.update"),
+    ("GET", "/metrics", "metrics.get"),
+    ("GET", "/network", "network.get"),
+    ("PATCH", "/network", "network.update"),
+    ("POST", "/export", "export"),
+    ("POST", "/logs/stream", "metrics.get"),
+    ("DELETE", "/logs/stream", "metrics.get"),
+    ("POST", "/logs/stderr", "metrics.get"),
+    ("GET", "/chats", "chats.get"),
 )
 
 
 def register_unbuilt(router: Router) -> None:
     """Put the routes up, behind the same door as the others."""
-    for method, template in UNBUILT:
-        router.add(method, template, _refuse)
+    for method, template, action in UNBUILT:
+        router.add(method, template, _refuse, action=action)
 
 
 async def _refuse(request: Request) -> Response:

@@ -28,11 +28,11 @@ class WebhookResource:
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
-        router.add("GET", "/webhooks", self.list)
-        router.add("POST", "/webhooks", self.create)
-        router.add("GET", "/webhooks/{uuid}", self.get)
-        router.add("PATCH", "/webhooks/{uuid}", self.change)
-        router.add("DELETE", "/webhooks/{uuid}", self.delete)
+        router.add("GET", "/webhooks", self.list, action="webhooks.get")
+        router.add("POST", "/webhooks", self.create, action="webhooks.create")
+        router.add("GET", "/webhooks/{uuid}", self.get, action="webhooks.get")
+        router.add("PATCH", "/webhooks/{uuid}", self.change, action="webhooks.update")
+        router.add("DELETE", "/webhooks/{uuid}", self.delete, action="webhooks.delete")
 
     async def list(self, _: Request) -> Response:
         """All of them."""

@@ -267,13 +267,15 @@ class IndexService:
 
     # -- settings ----------------------------------------------------------------------------------------------------
 
-    async def change_settings(self, uid: str, change: Mapping[str, Any]) -> TaskRow:
-        """`PATCH /indexes/{uid}/settings`: on all nodes, kept in the registry. Creates the index.
+    async def change_settings(self, uid: str, change: Mapping[str, Any], *, creates: bool = True) -> TaskRow:
+        """`PATCH /indexes/{uid}/settings`: on all nodes, kept in the registry. Creates the index, if who asks may.
 
         The row is changed before the nodes are asked, so a crash between leaves a wish that the next start finds
         missing on the nodes; a refusal changes it back.
         """
         check_reserved(change, anti_entropy=self._anti_entropy)
+        if not creates and self._registry.find(uid) is None:
+            return await self._fail("settingsUpdate", uid, settings_details(change), index_not_found(uid).body())
         await self.ensure(uid, None)
         return await self._change(uid, change)
 

@@ -71,12 +71,15 @@ class DocumentWriter:
 
     # -- add, replace, update ----------------------------------------------------------------------------------------
 
-    async def add(self, uid: str, method: Method, upload: Upload) -> Written:
-        """Write a payload. Creates the index, and settles its primary key, if it must."""
+    async def add(self, uid: str, method: Method, upload: Upload, *, creates: bool = True) -> Written:
+        """Write a payload. Creates the index if it must and may (`creates`), and settles its primary key."""
         check_uid(uid)
         payload = await self._decode(upload)
         for _ in range(_ATTEMPTS):
             index = self._registry.find(uid)
+            if index is None and not creates:
+                error = index_not_found(uid).body()
+                return await self.fail(uid, "documentAdditionOrUpdate", error, received=len(payload.documents))
             known_key = index.row.primary_key if index is not None else None
             try:
                 if known_key is not None and upload.primary_key not in (None, known_key):

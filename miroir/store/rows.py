@@ -247,7 +247,9 @@ class WebhookRow:
 class TaskQuery:
     """Filters of `GET /tasks`; None is no filter. Times are RFC 3339 texts, exclusive. `start`: uid to begin at.
 
-    `canceled_by` means tasks that did end canceled, not those that still wait for it.
+    `canceled_by` means tasks that did end canceled, not those that still wait for it. `visible`: index uids, and
+    beginnings of some with a star behind, that who asks may see; of tasks of others, and of none, he sees and changes
+    nothing, though a listing's total counts them.
     """
 
     uids: frozenset[int] | None = None
@@ -264,6 +266,7 @@ class TaskQuery:
     start: int | None = None
     limit: int = 20
     reverse: bool = False
+    visible: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

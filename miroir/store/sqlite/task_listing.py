@@ -26,6 +26,9 @@ def list_tasks(db: sqlite3.Connection, query: TaskQuery) -> TaskPage:
         (total,) = db.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()
     else:
         (total,) = db.execute("SELECT sum(tasks) FROM task_counts").fetchone()
+    shown, shown_values = _shown(query)
+    where += shown
+    values += shown_values
     order, beyond = ("ASC", ">=") if query.reverse else ("DESC", "<=")
     if query.start is not None:
         where += f" AND uid {beyond} ?"
@@ -43,6 +46,24 @@ def list_tasks(db: sqlite3.Connection, query: TaskQuery) -> TaskPage:
         (set_text(found[: query.limit]),),
     )
     return TaskPage(tuple(task_row(row) for row in rows), total, following)
+
+
+def matching_shown(query: TaskQuery) -> tuple[str, list[str | int]]:
+    """`matching`, among the tasks that who asks may see."""
+    where, values = matching(query)
+    shown, shown_values = _shown(query)
+    return where + shown, [*values, *shown_values]
+
+
+def _shown(query: TaskQuery) -> tuple[str, list[str | int]]:
+    """The further condition that who asks may see a task."""
+    if query.visible is None:
+        return "", []
+    names = [pattern for pattern in query.visible if not pattern.endswith("*")]
+    beginnings = [pattern[:-1] for pattern in query.visible if pattern.endswith("*")]
+    begins = "EXISTS (SELECT 1 FROM json_each(?) WHERE substr(index_uid, 1, length(value)) = value)"
+    condition = f" AND (index_uid IN (SELECT value FROM json_each(?)) OR {begins})"
+    return condition, [set_text(names), set_text(beginnings)]
 
 
 def matching(query: TaskQuery) -> tuple[str, list[str | int]]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from miroir.store.rows import NewTask, TaskQuery, TaskRow
 from miroir.store.sqlite.encoding import SELECT_TASK, set_text, task_row
-from miroir.store.sqlite.task_listing import matching
+from miroir.store.sqlite.task_listing import matching_shown
 from miroir.store.sqlite.tasks import register
 from miroir.store.sqlite.writer import Tx
 
@@ -19,7 +19,7 @@ _IS_OVER = "status IN ('succeeded', 'failed', 'canceled')"
 
 def add_cancelation(tx: Tx, task: NewTask, query: TaskQuery, types: frozenset[str]) -> TaskRow:
     """`Store.add_cancelation`."""
-    where, values = matching(query)
+    where, values = matching_shown(query)
     cancelation = _register(tx, task, where, values)
     tx.db.execute(
         f"UPDATE tasks SET canceled_by = ? WHERE {where} AND uid < ? AND {_IS_OPEN} AND canceled_by IS NULL "
@@ -37,12 +37,12 @@ def tasks_being_canceled(db: sqlite3.Connection, canceled_by: int) -> list[int]:
 
 def add_deletion(tx: Tx, task: NewTask, query: TaskQuery) -> TaskRow:
     """`Store.add_deletion`."""
-    return _register(tx, task, *matching(query))
+    return _register(tx, task, *matching_shown(query))
 
 
 def delete_tasks(tx: Tx, query: TaskQuery, before: int, limit: int) -> list[TaskRow]:
     """`Store.delete_tasks`."""
-    where, values = matching(query)
+    where, values = matching_shown(query)
     rows = tx.db.execute(
         f"{SELECT_TASK} WHERE {where} AND uid < ? AND {_IS_OVER} ORDER BY uid LIMIT ?", [*values, before, limit]
     ).fetchall()

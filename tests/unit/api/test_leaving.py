@@ -27,9 +27,9 @@ class Rig:
         self.received = 0
         self.receiving = 0
         router = Router()
-        router.add("GET", "/read", self.sleep)
-        router.add("POST", "/search", self.sleep, reads=True)
-        router.add("POST", "/write", self.sleep)
+        router.add("GET", "/read", self.sleep, action="stats.get")
+        router.add("POST", "/search", self.sleep, reads=True, action="stats.get")
+        router.add("POST", "/write", self.sleep, action="stats.get")
         self.plane = DataPlane(
             router,
             DataDoor(None),

@@ -31,12 +31,12 @@ class Rig:
         self.metrics = Metrics()
         self.requests: list[Request] = []
         router = Router()
-        router.add("GET", "/open", self.echo, open=True)
-        router.add("POST", "/echo/{name}", self.echo)
-        router.add("GET", "/slow", self.slow)
-        router.add("GET", "/broken", self.broken)
-        router.add("GET", "/broken-inside", self.broken_inside)
-        router.add("GET", "/overloaded", self.overloaded)
+        router.add("GET", "/open", self.echo, action=None)
+        router.add("POST", "/echo/{name}", self.echo, action="stats.get")
+        router.add("GET", "/slow", self.slow, action="stats.get")
+        router.add("GET", "/broken", self.broken, action="stats.get")
+        router.add("GET", "/broken-inside", self.broken_inside, action="stats.get")
+        router.add("GET", "/overloaded", self.overloaded, action="stats.get")
         self.plane = DataPlane(
             router,
             DataDoor(KEY),

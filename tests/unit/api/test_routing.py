@@ -18,12 +18,12 @@ async def endpoint(_: Request) -> Response:
 
 def router() -> Router:
     made = Router()
-    made.add("GET", "/health", endpoint, open=True)
+    made.add("GET", "/health", endpoint, action=None)
     for method in ("GET", "POST"):
-        made.add(method, "/indexes", endpoint)
-    made.add("GET", "/indexes/{uid}", endpoint)
-    made.add("GET", "/indexes/{uid}/documents/{id}", endpoint)
-    made.add("POST", "/indexes/{uid}/documents/fetch", endpoint)
+        made.add(method, "/indexes", endpoint, action="stats.get")
+    made.add("GET", "/indexes/{uid}", endpoint, action="stats.get")
+    made.add("GET", "/indexes/{uid}/documents/{id}", endpoint, action="stats.get")
+    made.add("POST", "/indexes/{uid}/documents/fetch", endpoint, action="stats.get")
     return made
 
 
@@ -70,6 +70,21 @@ def test_any_name_survives_its_encoding(uid: str, key: str) -> None:
     assert found[1] == (uid, f"x{key}")
 
 
+def test_a_route_without_an_action_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="action"):
+        Router().add("GET", "/indexes", endpoint)  # type: ignore[call-arg]  # that is the point
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "names"),
+    [("GET", "/indexes/books", True), ("GET", "/indexes", False), ("GET", "/health", False)],
+)
+def test_the_index_of_a_path_is_what_a_key_must_cover(method: str, path: str, names: bool) -> None:
+    found = router().find(method, path)
+    assert not isinstance(found, int)
+    assert found[0].names_index is names
+
+
 def test_only_what_says_so_is_open() -> None:
     found = [router().find("GET", path) for path in ("/health", "/indexes")]
-    assert [route[0].open for route in found if not isinstance(route, int)] == [True, False]
+    assert [route[0].action for route in found if not isinstance(route, int)] == [None, "stats.get"]

@@ -175,6 +175,13 @@ async def listed(store: Store) -> Store:
         (TaskQuery(after_finished_at="2026-01-01T00:00:03Z"), [3], 1, None),
         (TaskQuery(before_finished_at="9999-12-31T23:59:59Z"), [3], 1, None),
         (TaskQuery(before_finished_at="2026-01-01T00:00:03Z"), [], 0, None),
+        (TaskQuery(visible=frozenset({"a"})), [3, 0], 5, None),  # as on a node the total counts what is hidden
+        (TaskQuery(visible=frozenset({"a", "b*"}), limit=1), [3], 5, 1),
+        (TaskQuery(visible=frozenset({"B*"})), [4], 5, None),
+        (TaskQuery(visible=frozenset({"a_", "%", "*"})), [4, 3, 1, 0], 5, None),
+        (TaskQuery(visible=frozenset({"_", "%*"})), [], 5, None),
+        (TaskQuery(visible=frozenset()), [], 5, None),
+        (TaskQuery(visible=frozenset({"a"}), index_uids=frozenset({"a", "b"})), [3, 0], 3, None),
     ],
 )
 async def test_listing(listed: Store, query: TaskQuery, uids: list[int], total: int, following: int | None) -> None:
@@ -188,6 +195,17 @@ DOCUMENTS = frozenset({"documentAdditionOrUpdate"})
 def cancelation(**changes: Any) -> Any:
     details = {"matchedTasks": None, "canceledTasks": None, "originalFilter": "?"}
     return new_task(None, type="taskCancelation", details=details, **changes)
+
+
+async def test_who_may_not_see_a_task_cannot_change_it(listed: Store) -> None:
+    task = await listed.add_cancelation(cancelation(), TaskQuery(visible=frozenset({"b"})), DOCUMENTS)
+    assert (task.details["matchedTasks"], await listed.tasks_being_canceled(task.uid)) == (1, [])
+    task = await listed.add_cancelation(cancelation(), TaskQuery(visible=frozenset({"a*"})), DOCUMENTS)
+    assert (task.details["matchedTasks"], await listed.tasks_being_canceled(task.uid)) == (2, [0])
+    deletion = new_task(None, type="taskDeletion", details={"matchedTasks": None})
+    assert (await listed.add_deletion(deletion, TaskQuery(visible=frozenset({"b"})))).details["matchedTasks"] == 1
+    assert await listed.delete_tasks(TaskQuery(visible=frozenset({"b", "c*"})), 99, 10) == []
+    assert [task.uid for task in await listed.delete_tasks(TaskQuery(visible=frozenset({"a"})), 99, 10)] == [3]
 
 
 async def test_a_cancelation_marks_what_is_open_and_of_a_type_it_may_cancel(listed: Store) -> None:
