@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import trio
 
@@ -70,7 +69,6 @@ class Operation:
     shards: tuple[int, ...]
     calls: Calls
     task: NewTask
-    tombstone: tuple[Literal["ids", "filter", "all"], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,6 @@ class Writer:
                     shards=operation.shards,
                     topology_version=placement.topology_version,
                     peer=self._peer,
-                    tombstone=operation.tombstone,
                 ),
                 take_places,
                 patience_s=self._patience_s,

@@ -40,7 +40,6 @@ async def delete_by_filter(
             shards=tuple(range(index.row.shards)),
             calls=calls,
             task=NewTask(index.uid, _TYPE, details, now_text()),
-            tombstone=("filter", msgspec.json.encode(filter)),
         )
 
     return await changes.carry_out(uid, Change(_TYPE, details, {"deletedDocuments": 0}, operation, check))
@@ -60,7 +59,6 @@ async def delete_all(changes: Changes, uid: str) -> Written:
             shards=tuple(range(index.row.shards)),
             calls=lambda _intent, _owned: (call,),
             task=NewTask(index.uid, _TYPE, details, now_text()),
-            tombstone=("all", b""),
         )
 
     return await changes.carry_out(uid, Change(_TYPE, details, {"deletedDocuments": 0}, operation))

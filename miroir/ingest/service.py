@@ -243,7 +243,6 @@ def _deletion(index: Index, ids: Sequence[str], details: dict[str, Any]) -> Oper
         shards=tuple(sorted(by_shard)),
         calls=calls,
         task=NewTask(index.uid, "documentDeletion", details, now_text()),
-        tombstone=("ids", msgspec.json.encode(list(ids))),
     )
 
 

@@ -29,7 +29,7 @@ from miroir.nodes import NodeAnswerError
 from miroir.rebalance.copies import compare
 from miroir.rebalance.node_copy import NodeCopies, RepairFailed
 from miroir.stamps import last_change
-from miroir.store import MappingChanged, Repair, Store, StoreError, TaskRow
+from miroir.store import MappingChanged, Repair, Store, StoreError
 from miroir.tasks import TaskTracker
 from miroir.telemetry import get_logger
 
@@ -74,7 +74,6 @@ class Repairer:
         self._peer = peer
         self._hold_ms = hold_ms
         self._put_off: dict[tuple[str, str | None], _PutOff] = {}
-        tracker.on_settled(self._settled)
 
     async def run(self) -> None:
         """Repair for ever. A worker for the supervisor."""
@@ -114,7 +113,6 @@ class Repairer:
             _log.info("repair put off", index=physical_uid, node_id=node, reason=str(failure), retry_in_s=pause)
         else:
             self._put_off.pop(key, None)
-            await self._drop_tombstones(physical_uid)
 
     async def _repair(self, physical_uid: str, node: str | None, repairs: Sequence[Repair]) -> None:
         ensured = False
@@ -256,21 +254,6 @@ class Repairer:
             await self._copies.catch_up(index, node)
         for uid in open_tasks:
             await self._tracker.wait(uid)
-
-    # -- tombstones --------------------------------------------------------------------------------------------------
-
-    async def _settled(self, task: TaskRow) -> None:
-        if task.type == "documentDeletion" and task.physical_uid is not None:
-            await self._drop_tombstones(task.physical_uid)
-
-    async def _drop_tombstones(self, physical_uid: str) -> None:
-        """A deletion need not be remembered once its task is settled and no copy of the index is behind."""
-        if any(repair.physical_uid == physical_uid for repair in await self._store.list_repairs()):
-            return
-        writing = {intent.stamp for intent in await self._store.open_intents()}
-        for tombstone in await self._store.list_tombstones(physical_uid):
-            if tombstone.stamp not in self._tracker.open_stamps and tombstone.stamp not in writing:
-                await self._store.drop_tombstone(tombstone.stamp)
 
 
 def _grouped(queue: Iterable[Repair]) -> dict[tuple[str, str | None], list[Repair]]:

@@ -30,7 +30,6 @@ from miroir.store.rows import (
     TaskQuery,
     TaskRow,
     TaskStatus,
-    Tombstone,
     TopologyRow,
     WebhookRow,
 )
@@ -63,7 +62,6 @@ __all__ = [
     "TaskQuery",
     "TaskRow",
     "TaskStatus",
-    "Tombstone",
     "TopologyRow",
     "WebhookRow",
 ]

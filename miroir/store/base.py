@@ -25,7 +25,6 @@ from miroir.store.rows import (
     TaskPage,
     TaskQuery,
     TaskRow,
-    Tombstone,
     TopologyRow,
     WebhookRow,
 )
@@ -108,7 +107,7 @@ class Store(Protocol):
         """Replace the row of `row.uid`; raises `MappingChanged` if its `revision` is not the present one."""
 
     async def delete_index(self, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
-        """Forget the index, its in-sync sets, repairs, intents and tombstones, and register `task`, in one transaction.
+        """Forget the index, its in-sync sets, repairs and intents, and register `task`, in one transaction.
 
         The physical index is kept as garbage (`list_garbage`). Raises `MappingChanged` if the name does not stand for
         it.
@@ -169,7 +168,7 @@ class Store(Protocol):
     # -- the write protocol ------------------------------------------------------------------------------------------
 
     async def begin(self, begin: Begin, on_begun: Callable[[Intent], None]) -> Intent:
-        """Announce a write: issue its stamp, leave its intent (and its tombstone, if it deletes).
+        """Announce a write: issue its stamp, leave its intent.
 
         `on_begun` is called on the caller's Trio thread, synchronously and in the order of the stamps, before any of
         the waiting calls go on: there a write takes its places in its lanes, so lanes and stamps agree. A call that was
@@ -184,7 +183,7 @@ class Store(Protocol):
         In one transaction: copies that missed it leave `in_sync` and are queued for repair, the task is registered and
         the idempotency row kept, the intent removed. A set never becomes empty: a shard none of whose in-sync copies
         accepted has no quorum. When the write does not stand nothing of that happens but the intent's removal, and all
-        its shards are queued for verification; its tombstone stays, since the delete may have happened somewhere.
+        its shards are queued for verification.
 
         A copy of the set that is no write owner any more missed the write too: it leaves the set, unrepaired. A shard
         absent from `quorums` needs one live copy. The task gets the intent's stamp and physical index; the idempotency
@@ -194,7 +193,7 @@ class Store(Protocol):
     async def withdraw(self, stamp: int, *, verify: bool) -> None:
         """Remove an intent that will not be committed: nothing was sent, or every node refused (`verify=False`).
 
-        Its tombstone goes too. `verify=True` queues its shards for verification.
+        `verify=True` queues its shards for verification.
         """
 
     async def open_intents(self) -> list[Intent]:
@@ -292,14 +291,6 @@ class Store(Protocol):
 
     async def delete_webhook(self, uuid: str) -> None:
         """Forget it, if it is there."""
-
-    # -- deletes -----------------------------------------------------------------------------------------------------
-
-    async def list_tombstones(self, physical_uid: str) -> list[Tombstone]:
-        """Delete operations some copy may not have yet, oldest first."""
-
-    async def drop_tombstone(self, stamp: int) -> None:
-        """Every copy has it."""
 
     # -- idempotency -------------------------------------------------------------------------------------------------
 

@@ -98,18 +98,6 @@ class TopologyRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Tombstone:
-    """What a delete operation removed, kept until every copy has it: `ids`, or a filter, or everything."""
-
-    stamp: int
-    physical_uid: str
-    kind: Literal["ids", "filter", "all"]
-    selector: bytes
-    shards: tuple[int, ...]
-    created_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class Begin:
     """What a write announces before it sends anything."""
 
@@ -119,7 +107,6 @@ class Begin:
     topology_version: int
     peer: str
     idempotency_key: str | None = None
-    tombstone: tuple[Literal["ids", "filter", "all"], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

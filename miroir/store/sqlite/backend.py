@@ -28,7 +28,6 @@ from miroir.store.rows import (
     TaskPage,
     TaskQuery,
     TaskRow,
-    Tombstone,
     TopologyRow,
     WebhookRow,
 )
@@ -258,14 +257,6 @@ class SqliteStore(Store):
 
     async def delete_webhook(self, uuid: str) -> None:
         await self._writer.run(lambda tx: webhooks.delete_webhook(tx, uuid))
-
-    # -- deletes -------------------------------------------------------------------------------------------------------
-
-    async def list_tombstones(self, physical_uid: str) -> list[Tombstone]:
-        return await self._reader.run(lambda db: writes.list_tombstones(db, physical_uid))
-
-    async def drop_tombstone(self, stamp: int) -> None:
-        await self._writer.run(lambda tx: writes.drop_tombstone(tx, stamp))
 
     # -- idempotency ---------------------------------------------------------------------------------------------------
 

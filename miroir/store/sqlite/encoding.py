@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from miroir.store.rows import IndexRow, Intent, NodeTask, TaskRow, Tombstone
+from miroir.store.rows import IndexRow, Intent, NodeTask, TaskRow
 
 
 def json_text(value: object) -> str:
@@ -68,15 +68,6 @@ def intent_row(columns: tuple[Any, ...]) -> Intent:
     """An intent from `SELECT_INTENT`."""
     stamp, index_uid, physical_uid, shards, topology_version, peer, begun_ms, key = columns
     return Intent(stamp, index_uid, physical_uid, shard_tuple(shards), topology_version, peer, begun_ms, key)
-
-
-SELECT_TOMBSTONE: Final = "SELECT stamp, physical_uid, kind, selector, shards, created_ms FROM tombstones"
-
-
-def tombstone_row(columns: tuple[Any, ...]) -> Tombstone:
-    """A tombstone from `SELECT_TOMBSTONE`."""
-    stamp, physical_uid, kind, selector, shards, created_ms = columns
-    return Tombstone(stamp, physical_uid, kind, selector, shard_tuple(shards), created_ms)
 
 
 SELECT_TASK: Final = (

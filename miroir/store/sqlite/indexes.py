@@ -52,7 +52,6 @@ def delete_index(tx: Tx, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
     tx.db.execute("DELETE FROM in_sync WHERE physical_uid = ?", (physical_uid,))
     tx.db.execute("DELETE FROM repairs WHERE physical_uid = ?", (physical_uid,))
     tx.db.execute("DELETE FROM intents WHERE physical_uid = ?", (physical_uid,))
-    tx.db.execute("DELETE FROM tombstones WHERE physical_uid = ?", (physical_uid,))
     tx.db.execute("UPDATE physical_uids SET garbage = 1 WHERE name = ?", (physical_uid,))
     return tasks.register(tx, task)
 

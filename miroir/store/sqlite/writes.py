@@ -1,20 +1,18 @@
-"""The write protocol: begin, commit, withdraw, expire; and the tombstones that begin leaves."""
+"""The write protocol: begin, commit, withdraw, expire."""
 
 from __future__ import annotations
 
 import sqlite3
 
 from miroir.store.base import Held, IntentGone, MappingChanged, NoQuorum
-from miroir.store.rows import Begin, Commit, Committed, Intent, Tombstone
+from miroir.store.rows import Begin, Commit, Committed, Intent
 from miroir.store.sqlite import copies, tasks
 from miroir.store.sqlite.encoding import (
     SELECT_INTENT,
-    SELECT_TOMBSTONE,
     intent_row,
     json_text,
     set_text,
     shard_tuple,
-    tombstone_row,
 )
 from miroir.store.sqlite.idempotency import keep_idempotency
 from miroir.store.sqlite.writer import Tx
@@ -30,7 +28,6 @@ def begin(tx: Tx, begin: Begin) -> Intent:
     _check_mapping(tx, begin.index_uid, begin.physical_uid, begin.topology_version)
     _check_holds(tx, begin.physical_uid, begin.shards)
     stamp = issue_stamp(tx)
-    shards = json_text(begin.shards)
     tx.db.execute(
         "INSERT INTO intents (stamp, index_uid, physical_uid, shards, topology_version, peer, begun_ms, "
         "idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -38,20 +35,13 @@ def begin(tx: Tx, begin: Begin) -> Intent:
             stamp,
             begin.index_uid,
             begin.physical_uid,
-            shards,
+            json_text(begin.shards),
             begin.topology_version,
             begin.peer,
             tx.now_ms,
             begin.idempotency_key,
         ),
     )
-    if begin.tombstone is not None:
-        kind, selector = begin.tombstone
-        tx.db.execute(
-            "INSERT INTO tombstones (stamp, physical_uid, kind, selector, shards, created_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (stamp, begin.physical_uid, kind, selector, shards, tx.now_ms),
-        )
     return Intent(
         stamp=stamp,
         index_uid=begin.index_uid,
@@ -93,12 +83,11 @@ def commit(tx: Tx, commit: Commit) -> Committed | NoQuorum:
 
 
 def withdraw(tx: Tx, stamp: int, *, verify: bool) -> None:
-    """`Store.withdraw`. An intent that is gone was committed or expired: then its tombstone stays."""
+    """`Store.withdraw`. An intent that is gone was committed or expired."""
     intent = _intent(tx.db, stamp)
     if intent is None:
         return
     _remove_intents(tx.db, [intent])
-    drop_tombstone(tx, stamp)
     if verify:
         copies.verify(tx, intent.physical_uid, intent.shards, "write withdrawn", since=stamp)
 
@@ -119,17 +108,6 @@ def expire_intents(tx: Tx, older_than_ms: int, dead_peers: frozenset[str]) -> li
     for intent in expired:
         copies.verify(tx, intent.physical_uid, intent.shards, "write interrupted", since=intent.stamp)
     return expired
-
-
-def list_tombstones(db: sqlite3.Connection, physical_uid: str) -> list[Tombstone]:
-    """`Store.list_tombstones`."""
-    rows = db.execute(SELECT_TOMBSTONE + " WHERE physical_uid = ? ORDER BY stamp", (physical_uid,))
-    return [tombstone_row(row) for row in rows]
-
-
-def drop_tombstone(tx: Tx, stamp: int) -> None:
-    """`Store.drop_tombstone`."""
-    tx.db.execute("DELETE FROM tombstones WHERE stamp = ?", (stamp,))
 
 
 def _check_mapping(tx: Tx, index_uid: str, physical_uid: str, topology_version: int) -> None:

@@ -187,7 +187,7 @@ async def test_one_of_the_quorums_must_hold(
 async def test_a_write_that_does_not_stand_changes_nothing_but_asks_for_verification(store: Store) -> None:
     await found(store)
     before = await store.load_in_sync()
-    intent = await begun(store, announce((0, 1, 2), tombstone=("ids", b"[1]")))
+    intent = await begun(store, announce((0, 1, 2)))
     commit = replace(
         outcome(intent, idempotency=IdempotencyRow("k", b"x" * 32, 0, 2**60)),
         accepted={0: NODES, 1: frozenset({"x"}), 2: frozenset({"a"})},
@@ -200,7 +200,6 @@ async def test_a_write_that_does_not_stand_changes_nothing_but_asks_for_verifica
     assert await store.open_tasks() == []
     assert await store.find_idempotency("k", 0) is None
     assert _asked(await store.list_repairs()) == {(0, None), (1, None), (2, None)}
-    assert [tombstone.stamp for tombstone in await store.list_tombstones("books")] == [intent.stamp]
     with pytest.raises(IntentGone):
         await store.commit(commit)
 
@@ -246,22 +245,6 @@ async def test_commit_keeps_the_idempotency_key_of_the_first_write(store: Store,
     assert await store.find_idempotency("k", clock.now_ms) == replace(again, task_uid=third.task.uid)
 
 
-async def test_tombstones_outlive_the_commit_and_not_the_withdrawal(store: Store, clock: Clock) -> None:
-    await found(store)
-    withdrawn = await begun(store, announce(tombstone=("all", b"")))
-    kept = await begun(store, announce((0, 2), tombstone=("filter", b'"a = 1"')))
-    await store.withdraw(withdrawn.stamp, verify=False)
-    await store.commit(outcome(kept))
-    await store.withdraw(kept.stamp, verify=True)
-    (tombstone,) = await store.list_tombstones("books")
-    assert (tombstone.stamp, tombstone.kind, tombstone.selector) == (kept.stamp, "filter", b'"a = 1"')
-    assert (tombstone.shards, tombstone.created_ms) == ((0, 2), clock.now_ms)
-    assert await store.list_tombstones("films") == []
-    assert await store.list_repairs() == []
-    await store.drop_tombstone(kept.stamp)
-    assert await store.list_tombstones("books") == []
-
-
 async def test_withdrawing_asks_for_verification_only_when_told(store: Store) -> None:
     await found(store)
     silent, sent = await begun(store, announce((0,))), await begun(store, announce((1, 2)))
@@ -292,7 +275,7 @@ async def test_intents_expire_by_age_and_by_the_death_of_their_peer(store: Store
 async def test_deleting_an_index_ends_its_writes(store: Store) -> None:
     await found(store)
     await found(store, "films")
-    open_write = await begun(store, announce((0,), tombstone=("all", b"")))
+    open_write = await begun(store, announce((0,)))
     other = await begun(store, announce((0,), "films"))
     await store.queue_repairs("books", {1: "a"}, "test")
     with pytest.raises(MappingChanged):
@@ -302,7 +285,6 @@ async def test_deleting_an_index_ends_its_writes(store: Store) -> None:
     assert await store.open_intents() == [other]
     assert set(await store.load_in_sync()) == {"films"}
     assert await store.list_repairs() == []
-    assert await store.list_tombstones("books") == []
     with pytest.raises(IntentGone):
         await store.commit(outcome(open_write))
     with pytest.raises(MappingChanged):
