@@ -34,6 +34,7 @@ from miroir.api import (
     Clients,
     DataPlane,
     DocumentResource,
+    IdempotencyKeys,
     IndexResource,
     Router,
     SearchResource,
@@ -284,6 +285,9 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     pruner = Pruner(store, config.task_registry, config.idempotency)
 
     verdicts = Verdicts(cluster, node_timeout_s=node_timeout_s)
+    keys = None
+    if config.idempotency.enabled:
+        keys = IdempotencyKeys(store, metrics, ttl_s=config.idempotency.ttl_seconds)
     admission = Admission(config.server.max_concurrent_requests)
     clients = Clients()
     router = Router()
@@ -309,6 +313,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         timeout_s=config.server.request_timeout_ms / 1000.0,
         rng=rng,
         clients=clients,
+        keys=keys,
     )
 
     async def refresh_metrics() -> None:
@@ -321,6 +326,8 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             metrics.set_node_healthy(node, healthy=health.status == "healthy")
             metrics.set_node_pool(node, *cluster.clients[node].pool)
         metrics.set_request_queue_depth(admission.waiting)
+        if keys is not None:
+            metrics.set_idempotency_cache_size(await store.count_idempotency())
         metrics.set_tasks(
             oldest_open_seconds=tracker.oldest_open_s(), registered=sum((await store.count_tasks()).values())
         )

@@ -4,6 +4,7 @@ from miroir.api.admission import Admission
 from miroir.api.batch_routes import BatchResource
 from miroir.api.bodies import BodyBudget
 from miroir.api.document_routes import DocumentResource
+from miroir.api.idempotency import IdempotencyKeys
 from miroir.api.index_routes import IndexResource
 from miroir.api.leaving import Clients
 from miroir.api.plane import DataPlane
@@ -23,6 +24,7 @@ __all__ = [
     "Clients",
     "DataPlane",
     "DocumentResource",
+    "IdempotencyKeys",
     "IndexResource",
     "Router",
     "SearchResource",

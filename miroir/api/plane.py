@@ -15,6 +15,7 @@ import trio
 from miroir.api.admission import Admission
 from miroir.api.bodies import BodyBudget
 from miroir.api.cors import cors_headers, preflight
+from miroir.api.idempotency import HEADER, IdempotencyKeys
 from miroir.api.leaving import Clients, Watched
 from miroir.api.messages import Request, Response, error_response
 from miroir.api.routing import Route, Router
@@ -46,13 +47,15 @@ class DataPlane:
         timeout_s: float,
         rng: Random,
         clients: Clients | None = None,
+        keys: IdempotencyKeys | None = None,
     ) -> None:
-        """`clients`: watched for those that leave; None watches nobody."""
+        """`clients`: watched for those that leave; None watches nobody. `keys`: None ignores `Idempotency-Key`."""
         self._router = router
         self._door = door
         self._admission = admission
         self._budget = budget
         self._clients = clients or Clients()
+        self._keys = keys
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._rng = rng
@@ -100,6 +103,8 @@ class DataPlane:
                 with trio.CancelScope(deadline=trio.current_time() + self._timeout_s) as scope:
                     async with self._admission:
                         if not route.reads:
+                            if self._keys is not None and request.headers.get(HEADER):
+                                return await self._keys.answer(request, route.endpoint)
                             return await route.endpoint(request)
                         watched = self._clients.watch(receive, scope)
                         try:

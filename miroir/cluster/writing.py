@@ -41,6 +41,7 @@ from miroir.store import (
     Store,
     StoreUnavailable,
     TaskRow,
+    current_claim,
 )
 from miroir.telemetry import get_logger
 
@@ -61,7 +62,11 @@ class NodeRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A change of some shards of one physical index. `task` is registered with the node tasks filled in."""
+    """A change of some shards of one physical index. `task` is registered with the node tasks filled in.
+
+    One that is not `repeatable` must not be done twice, and is refused under an `Idempotency-Key` of which an earlier
+    attempt may have done it (`AttemptedBefore`).
+    """
 
     index_uid: str
     physical_uid: str
@@ -69,6 +74,7 @@ class Operation:
     shards: tuple[int, ...]
     calls: Calls
     task: NewTask
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +125,9 @@ class Writer:
     async def write(self, operation: Operation) -> Written:
         """Begin, send, commit.
 
-        Raises `NodeRefusal`, `MappingChanged` when the name no longer stands for the index (nothing was sent), and
-        `ApiError`: 503 `miroir_no_quorum` when the write does not stand, `miroir_overloaded` when the store is away.
+        Raises `NodeRefusal`, `MappingChanged` when the name no longer stands for the index (nothing was sent),
+        `AttemptedBefore` (nor then), and `ApiError`: 503 `miroir_no_quorum` when the write does not stand,
+        `miroir_overloaded` when the store is away.
         """
         placement = self._cluster.placement(operation.index_shards)
         parts = _parts(placement, operation.shards)
@@ -138,6 +145,8 @@ class Writer:
                     shards=operation.shards,
                     topology_version=placement.topology_version,
                     peer=self._peer,
+                    claim=current_claim() if operation.task.origin == "client" else None,
+                    repeatable=operation.repeatable,
                 ),
                 take_places,
                 patience_s=self._patience_s,

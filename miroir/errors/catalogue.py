@@ -26,6 +26,7 @@ MIROIR_CODES: Final[dict[str, CodeInfo]] = {
     "miroir_primary_key_required": CodeInfo(400, "invalid_request"),
     "miroir_invalid_auth": CodeInfo(401, "auth"),
     "miroir_not_supported": CodeInfo(501, "invalid_request"),
+    "miroir_idempotency_key_reused": CodeInfo(409, "invalid_request"),
     "miroir_no_quorum": CodeInfo(503, "system", retry_after_s=1),
     "miroir_shard_unavailable": CodeInfo(503, "system", retry_after_s=1),
     "miroir_overloaded": CodeInfo(503, "system", retry_after_s=1),

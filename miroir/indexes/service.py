@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from time import time
 from typing import Any, Final
 from urllib.parse import quote
 from weakref import WeakValueDictionary
@@ -32,7 +33,7 @@ from miroir.indexes.settings import (
 from miroir.indexes.taking_back import taken_back
 from miroir.indexes.task_details import settings_details
 from miroir.nodes import NodeAnswerError, NodeCall
-from miroir.store import IndexRow, MappingChanged, NewTask, Store, StoreError, TaskQuery, TaskRow
+from miroir.store import IndexRow, MappingChanged, NewTask, Store, StoreError, TaskQuery, TaskRow, current_claim
 from miroir.tasks import COPIES_NOTE, TaskTracker, now_text
 from miroir.telemetry import get_logger
 
@@ -87,7 +88,10 @@ class IndexService:
         """`POST /indexes`. A name that is taken is a failed task, as on a node."""
         check_uid(uid)
         async with self.changing(uid):
-            if self._registry.find(uid) is not None:
+            index = self._registry.find(uid)
+            if index is not None and await self._made_before(index):
+                return await self._registered(uid, primary_key)
+            if index is not None:
                 return await self._fail(
                     "indexCreation",
                     uid,
@@ -95,6 +99,20 @@ class IndexService:
                     node_error(400, "index_already_exists", f"Index `{uid}` already exists.").body(),
                 )
             return await self._create(uid, primary_key, {}, origin="client")
+
+    async def _made_before(self, index: Index) -> bool:
+        """Whether it was put into the registry by an interrupted attempt under the key of this very request."""
+        claim = current_claim()
+        kept = None if claim is None else await self._store.find_idempotency(claim.key, int(time() * 1000))
+        return kept is not None and kept.made == index.physical_uid
+
+    async def _registered(self, uid: str, primary_key: str | None) -> TaskRow:
+        """The creation that was interrupted is done: the index is there, and repair brings it to the nodes."""
+        now = now_text()
+        details = {"primaryKey": primary_key}
+        return await self._tracker.register(
+            NewTask(uid, "indexCreation", details, now, status="succeeded", started_at=now, finished_at=now)
+        )
 
     async def ensure(self, uid: str, primary_key: str | None) -> Index:
         """The index of that name, created if there is none: what a first write does."""
@@ -124,7 +142,8 @@ class IndexService:
         )
         copies = self._cluster.placement(shards).copies()
         with trio.CancelScope(shield=True):  # the store and what we remember of it must not part
-            row, inserted = await self._store.insert_index(row, copies)
+            claim = current_claim() if origin == "client" else None
+            row, inserted = await self._store.insert_index(row, copies, claim)
             index = self._registry.put(row)
         if not inserted:  # another process was faster
             return await self._fail(

@@ -68,6 +68,7 @@ async def edit_documents(
             shards=tuple(range(index.row.shards)),
             calls=calls,
             task=NewTask(index.uid, _TYPE, {**details, _MOVED_NOTE: script.moved_lines}, now_text()),
+            repeatable=False,
         )
 
     return await changes.carry_out(uid, Change(_TYPE, details, {"editedDocuments": 0}, operation))

@@ -9,10 +9,17 @@ from typing import Any, Final
 from miroir.cluster import NodeRefusal, Operation, Writer, Written
 from miroir.errors import ErrorBody, miroir_error
 from miroir.indexes import Index, Registry, check_uid, index_not_found, refusal_of
-from miroir.store import MappingChanged, NewTask
+from miroir.store import AttemptedBefore, MappingChanged, NewTask
 from miroir.tasks import TaskTracker, now_text
 
 _ATTEMPTS: Final = 3
+_ATTEMPTED: Final[ErrorBody] = {
+    "message": "An earlier attempt under this Idempotency-Key was interrupted, and may have been carried out, whole or "
+    "in part. It is not carried out twice: look at the documents, and send it under another key if need be.",
+    "code": "internal",
+    "type": "internal",
+    "link": "https://docs.meilisearch.com/errors#internal",
+}
 
 
 class FailedTask(Exception):
@@ -61,6 +68,8 @@ class Changes:
                 if change.check is not None:
                     await change.check()
                 return await self._fail(uid, change, failure.error)
+            except AttemptedBefore:
+                return await self._fail(uid, change, _ATTEMPTED)
             except NodeRefusal as failure:
                 raise refusal_of(index, failure.status, failure.body) from None
             except MappingChanged:

@@ -1,8 +1,10 @@
 """The task store: everything that must outlive a process. The protocol and its rows; backends are imported by name."""
 
 from miroir.store.base import (
+    AttemptedBefore,
     Held,
     IntentGone,
+    KeyTaken,
     MappingChanged,
     NoQuorum,
     SchemaVersionAhead,
@@ -10,8 +12,10 @@ from miroir.store.base import (
     StoreError,
     StoreUnavailable,
 )
+from miroir.store.claims import claimed, current_claim
 from miroir.store.rows import (
     Begin,
+    Claim,
     Commit,
     Committed,
     HoldRow,
@@ -30,12 +34,15 @@ from miroir.store.rows import (
     TaskQuery,
     TaskRow,
     TaskStatus,
+    TaskSummary,
     TopologyRow,
     WebhookRow,
 )
 
 __all__ = [
+    "AttemptedBefore",
     "Begin",
+    "Claim",
     "Commit",
     "Committed",
     "Held",
@@ -44,6 +51,7 @@ __all__ = [
     "IndexRow",
     "Intent",
     "IntentGone",
+    "KeyTaken",
     "MappingChanged",
     "NewTask",
     "NoQuorum",
@@ -62,6 +70,9 @@ __all__ = [
     "TaskQuery",
     "TaskRow",
     "TaskStatus",
+    "TaskSummary",
     "TopologyRow",
     "WebhookRow",
+    "claimed",
+    "current_claim",
 ]

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from miroir.store.rows import (
     Begin,
+    Claim,
     Commit,
     Committed,
     HoldRow,
@@ -59,6 +60,14 @@ class IntentGone(StoreError):
     """The intent was expired meanwhile; its shards are being verified. Begin again."""
 
 
+class KeyTaken(StoreError):
+    """The request's `Idempotency-Key` stands for another request, or for a task already: look at it again."""
+
+
+class AttemptedBefore(StoreError):
+    """An earlier attempt under this `Idempotency-Key` may have done it, and it must not be done twice."""
+
+
 class NoQuorum(StoreError):
     """Some shard has too few in-sync copies that accepted. The intent is gone and its shards are queued to verify."""
 
@@ -73,6 +82,9 @@ class Store(Protocol):
     A call that is cancelled does not wait for its change, which may or may not have been made (`begin` excepted). What
     must not stay in doubt is asked in a shielded scope: above all `commit`, whose task may otherwise be registered
     without anybody having been told.
+
+    Under a claim (`claimed`) whatever registers a task of origin `client` binds the claim's key to it in the same
+    transaction, and raises `KeyTaken` if the key stands for something else by now.
     """
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -93,11 +105,13 @@ class Store(Protocol):
     async def list_indexes(self) -> list[IndexRow]:
         """Every index, by uid."""
 
-    async def insert_index(self, row: IndexRow, in_sync: ShardCopies) -> tuple[IndexRow, bool]:
+    async def insert_index(
+        self, row: IndexRow, in_sync: ShardCopies, claim: Claim | None = None
+    ) -> tuple[IndexRow, bool]:
         """Insert if absent, with the first in-sync sets of its physical index: `(row, True)`; else `(present, False)`.
 
         `physical_uid` in `row` is taken as it is (see `next_physical_uid`), `revision` is given by the store. An empty
-        set is a `ValueError`.
+        set is a `ValueError`. `claim`: its key keeps in mind that it has made this index (`IdempotencyRow.made`).
         """
 
     async def next_physical_uid(self, uid: str) -> str:
@@ -175,19 +189,21 @@ class Store(Protocol):
         cancelled before leaves no intent and gets no `on_begun`; once `on_begun` was called, `begin` returns. If it
         raises, the intent is withdrawn and the exception passes. Raises `Held`, or `MappingChanged` when the name does
         not stand for the physical index or the topology version is not the present (0: there is none).
+
+        With a claim the key counts an attempt, and keeps its count until the write is withdrawn with nothing done.
+        Raises `Held` while another attempt is open, `KeyTaken`, and `AttemptedBefore` for what must not be done twice.
         """
 
     async def commit(self, commit: Commit) -> Committed:
         """Decide the write: it stands, or `NoQuorum`; `MappingChanged` (intent kept), `IntentGone`.
 
-        In one transaction: copies that missed it leave `in_sync` and are queued for repair, the task is registered and
-        the idempotency row kept, the intent removed. A set never becomes empty: a shard none of whose in-sync copies
-        accepted has no quorum. When the write does not stand nothing of that happens but the intent's removal, and all
-        its shards are queued for verification.
+        In one transaction: copies that missed it leave `in_sync` and are queued for repair, the task is registered (and
+        bound to the key of the claim it is made under), the intent removed. A set never becomes empty: a shard none of
+        whose in-sync copies accepted has no quorum. When the write does not stand nothing of that happens but the
+        intent's removal, and all its shards are queued for verification.
 
         A copy of the set that is no write owner any more missed the write too: it leaves the set, unrepaired. A shard
-        absent from `quorums` needs one live copy. The task gets the intent's stamp and physical index; the idempotency
-        row gets the task's uid, unless its key stands for another write already.
+        absent from `quorums` needs one live copy. The task gets the intent's stamp and physical index.
         """
 
     async def withdraw(self, stamp: int, *, verify: bool) -> None:
@@ -294,8 +310,11 @@ class Store(Protocol):
 
     # -- idempotency -------------------------------------------------------------------------------------------------
 
-    async def find_idempotency(self, key: str, now_ms: int) -> IdempotencyRow | None:
-        """What the key stood for, unless expired."""
+    async def find_idempotency(self, key: bytes, now_ms: int) -> IdempotencyRow | None:
+        """What the key stands for, unless expired."""
+
+    async def count_idempotency(self) -> int:
+        """How many keys are remembered."""
 
     async def prune_idempotency(self, now_ms: int, keep_at_most: int) -> int:
         """Forget expired rows, and the oldest beyond the limit."""

@@ -98,15 +98,51 @@ class TopologyRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """That a request is made under an `Idempotency-Key`. `key` tells clients apart, `fingerprint` tells requests."""
+
+    key: bytes
+    fingerprint: bytes
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """What of a task a write is answered with."""
+
+    uid: int
+    index_uid: str | None
+    type: str
+    enqueued_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyRow:
+    """What a key stands for: a `task`, or None while no attempt came to its end.
+
+    `attempts`: how many began and may have done something. `made`: the physical index one of them has put into the
+    registry.
+    """
+
+    key: bytes
+    fingerprint: bytes
+    attempts: int
+    made: str | None
+    task: TaskSummary | None
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
-    """What a write announces before it sends anything."""
+    """What a write announces before it sends anything. One that is not `repeatable` must not be done twice."""
 
     index_uid: str
     physical_uid: str
     shards: tuple[int, ...]
     topology_version: int
     peer: str
-    idempotency_key: str | None = None
+    claim: Claim | None = None
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +156,7 @@ class Intent:
     topology_version: int
     peer: str
     begun_ms: int
-    idempotency_key: str | None = None
+    idempotency_key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +181,6 @@ class Commit:
     accepted: ShardCopies
     quorums: Mapping[int, tuple[Quorum, ...]]
     task: NewTask
-    idempotency: IdempotencyRow | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyRow:
-    """What an `Idempotency-Key` stood for: the sha256 of the body and the task it became."""
-
-    key: str
-    body_sha256: bytes
-    task_uid: int
-    expires_ms: int
 
 
 @dataclass(frozen=True, slots=True)

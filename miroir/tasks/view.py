@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from miroir.store import TaskRow
+from miroir.store import TaskRow, TaskSummary
 from miroir.tasks.clock import duration
 from miroir.tasks.details import shown
 
@@ -27,7 +27,7 @@ def task_view(task: TaskRow) -> dict[str, Any]:
     }
 
 
-def enqueued_view(task: TaskRow) -> dict[str, Any]:
+def enqueued_view(task: TaskRow | TaskSummary) -> dict[str, Any]:
     """What a write is answered with. Always `enqueued`, as a node answers before anything can have happened."""
     return {
         "taskUid": task.uid,

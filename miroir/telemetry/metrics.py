@@ -29,6 +29,7 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 _FAN_OUT: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TASK_STATUSES: Final = ("enqueued", "processing", "succeeded", "failed", "canceled")
+_KEY_OUTCOMES: Final = ("miss", "dedup", "waited", "resumed", "conflict")
 _POOL_STATES: Final = ("in_use", "idle")
 _STATUSES: Final = tuple(str(status) for status in range(100, 600))
 
@@ -130,6 +131,16 @@ class Metrics:
         if partial:
             self._partial.inc()
 
+    # Idempotency
+
+    def idempotency_key_seen(self, outcome: str) -> None:
+        """A write under an `Idempotency-Key`: `miss`, `dedup`, `waited`, `resumed` or `conflict`."""
+        self._keys_seen.get(outcome).inc()
+
+    def set_idempotency_cache_size(self, keys: int) -> None:
+        """How many keys are remembered."""
+        self._keys_kept.set(keys)
+
     # The process
 
     def worker_restarted(self, worker: str) -> None:
@@ -185,6 +196,17 @@ class Metrics:
         self._fan_out = self._histogram("scatter_fan_out_size", "Nodes asked for one search.", (), _FAN_OUT)
         self._partial = self._counter("scatter_partial_responses_total", "Searches answered without some shards.")
         self._retries = self._counter("scatter_retries_total", "Calls repeated on another copy.")
+
+    def offer_idempotency(self) -> None:
+        """`Idempotency-Key` is honoured: its families appear."""
+        self._keys_seen = Children(
+            self._counter(
+                "idempotency_hits_total", "Writes under an Idempotency-Key, by what came of it.", ("outcome",)
+            )
+        )
+        self._keys_kept = self._gauge("idempotency_cache_size", "Idempotency keys remembered.")
+        for outcome in _KEY_OUTCOMES:
+            self._keys_seen.get(outcome)
 
     def _process(self) -> None:
         self._restarts = Children(self._counter("worker_restarts_total", "Workers started again.", ("worker",)))

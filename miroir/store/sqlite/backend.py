@@ -14,6 +14,7 @@ import trio
 from miroir.store.base import NoQuorum, Store
 from miroir.store.rows import (
     Begin,
+    Claim,
     Commit,
     Committed,
     HoldRow,
@@ -119,8 +120,10 @@ class SqliteStore(Store):
     async def list_indexes(self) -> list[IndexRow]:
         return await self._reader.run(indexes.list_indexes)
 
-    async def insert_index(self, row: IndexRow, in_sync: ShardCopies) -> tuple[IndexRow, bool]:
-        return await self._writer.run(lambda tx: indexes.insert_index(tx, row, in_sync))
+    async def insert_index(
+        self, row: IndexRow, in_sync: ShardCopies, claim: Claim | None = None
+    ) -> tuple[IndexRow, bool]:
+        return await self._writer.run(lambda tx: indexes.insert_index(tx, row, in_sync, claim))
 
     async def next_physical_uid(self, uid: str) -> str:
         return await self._writer.run(lambda tx: indexes.next_physical_uid(tx, uid))
@@ -260,8 +263,11 @@ class SqliteStore(Store):
 
     # -- idempotency ---------------------------------------------------------------------------------------------------
 
-    async def find_idempotency(self, key: str, now_ms: int) -> IdempotencyRow | None:
+    async def find_idempotency(self, key: bytes, now_ms: int) -> IdempotencyRow | None:
         return await self._reader.run(lambda db: idempotency.find_idempotency(db, key, now_ms))
+
+    async def count_idempotency(self) -> int:
+        return await self._reader.run(idempotency.count_idempotency)
 
     async def prune_idempotency(self, now_ms: int, keep_at_most: int) -> int:
         return await self._writer.run(lambda tx: idempotency.prune_idempotency(tx, now_ms, keep_at_most))

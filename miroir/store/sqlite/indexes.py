@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from miroir.store.base import MappingChanged
-from miroir.store.rows import IndexRow, NewTask, ShardCopies, TaskRow
-from miroir.store.sqlite import copies, tasks
+from miroir.store.rows import Claim, IndexRow, NewTask, ShardCopies, TaskRow
+from miroir.store.sqlite import copies, idempotency, tasks
 from miroir.store.sqlite.encoding import SELECT_INDEX, index_row
 from miroir.store.sqlite.writer import Tx
 
@@ -21,11 +21,13 @@ def list_indexes(db: sqlite3.Connection) -> list[IndexRow]:
     return [index_row(row) for row in db.execute(SELECT_INDEX + " ORDER BY uid")]
 
 
-def insert_index(tx: Tx, row: IndexRow, in_sync: ShardCopies) -> tuple[IndexRow, bool]:
+def insert_index(tx: Tx, row: IndexRow, in_sync: ShardCopies, claim: Claim | None) -> tuple[IndexRow, bool]:
     """`Store.insert_index`."""
     present = _index(tx.db, row.uid)
     if present is not None:
         return present, False
+    if claim is not None:
+        idempotency.attempt(tx, claim, made=row.physical_uid)
     inserted = replace(row, revision=tx.next("revision"))
     _put(tx.db, inserted)
     copies.put_in_sync(tx, row.physical_uid, in_sync)
@@ -53,6 +55,7 @@ def delete_index(tx: Tx, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
     tx.db.execute("DELETE FROM repairs WHERE physical_uid = ?", (physical_uid,))
     tx.db.execute("DELETE FROM intents WHERE physical_uid = ?", (physical_uid,))
     tx.db.execute("UPDATE physical_uids SET garbage = 1 WHERE name = ?", (physical_uid,))
+    idempotency.unmade(tx, physical_uid)
     return tasks.register(tx, task)
 
 

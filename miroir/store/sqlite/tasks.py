@@ -8,7 +8,7 @@ from typing import Final
 
 from miroir.store.rfc3339 import nanoseconds
 from miroir.store.rows import NewTask, Settle, TaskRow
-from miroir.store.sqlite import copies
+from miroir.store.sqlite import copies, idempotency
 from miroir.store.sqlite.encoding import SELECT_TASK, json_text, mapping_text, node_tasks_text, task_row
 from miroir.store.sqlite.writer import Tx
 
@@ -16,7 +16,10 @@ OPEN: Final = ("enqueued", "processing")
 
 
 def register(tx: Tx, task: NewTask, *, stamp: int | None = None, physical_uid: str | None = None) -> TaskRow:
-    """Give the task its uid and keep it; `stamp` and `physical_uid` of a write prevail over what the task says."""
+    """Give the task its uid and keep it, under the claim there may be.
+
+    `stamp` and `physical_uid` of a write prevail over what the task says.
+    """
     if task.status not in OPEN and task.finished_at is None:
         raise ValueError(f"a task that is born {task.status} has a time it finished at")
     row = TaskRow(
@@ -60,6 +63,8 @@ def register(tx: Tx, task: NewTask, *, stamp: int | None = None, physical_uid: s
             _instant(row.finished_at),
         ),
     )
+    if tx.claim is not None and row.origin == "client":
+        idempotency.bind(tx, tx.claim, row, begun=stamp is not None)
     return row
 
 

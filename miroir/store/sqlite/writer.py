@@ -25,7 +25,8 @@ import outcome
 import trio
 
 from miroir.store.base import StoreUnavailable
-from miroir.store.rows import ShardCopies
+from miroir.store.claims import current_claim
+from miroir.store.rows import Claim, ShardCopies
 from miroir.store.sqlite.connection import means_unavailable, unavailable
 
 T = TypeVar("T")
@@ -38,6 +39,8 @@ class Tx:
 
     db: sqlite3.Connection
     now_us: int
+    claim: Claim | None = None
+    """What the request is made under."""
     changes: list[tuple[str, ShardCopies]] = field(default_factory=list)
     """In-sync sets that the request has changed, for whoever watches them."""
 
@@ -60,6 +63,7 @@ class _Request(Generic[T]):
     task: trio.lowlevel.Task | None = None
     on_delivery: Callable[[T], None] | None = None
     undo: Callable[[Tx, T], None] | None = None
+    claim: Claim | None = None
     abandoned: bool = False
     changes: list[tuple[str, ShardCopies]] = field(default_factory=list)
     result: outcome.Outcome[T] | None = field(default=None, repr=False)
@@ -97,7 +101,7 @@ class Writer:
         if self._closing:
             raise StoreUnavailable("the store is closed")
         await trio.lowlevel.checkpoint_if_cancelled()
-        request = _Request(work, trio.lowlevel.current_task(), on_delivery, undo)
+        request = _Request(work, trio.lowlevel.current_task(), on_delivery, undo, current_claim())
         self._submit(request)
 
         def abandon(_: Callable[[], None]) -> trio.lowlevel.Abort:
@@ -160,7 +164,7 @@ class Writer:
 
     def _attempt(self, request: _Request[Any]) -> None:
         self._db.execute("SAVEPOINT request")
-        tx = Tx(self._db, self._clock_us())
+        tx = Tx(self._db, self._clock_us(), request.claim)
         result = outcome.capture(request.work, tx)
         if isinstance(result, outcome.Error):
             if not self._db.in_transaction:

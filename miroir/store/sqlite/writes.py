@@ -6,7 +6,7 @@ import sqlite3
 
 from miroir.store.base import Held, IntentGone, MappingChanged, NoQuorum
 from miroir.store.rows import Begin, Commit, Committed, Intent
-from miroir.store.sqlite import copies, tasks
+from miroir.store.sqlite import copies, idempotency, tasks
 from miroir.store.sqlite.encoding import (
     SELECT_INTENT,
     intent_row,
@@ -14,7 +14,6 @@ from miroir.store.sqlite.encoding import (
     set_text,
     shard_tuple,
 )
-from miroir.store.sqlite.idempotency import keep_idempotency
 from miroir.store.sqlite.writer import Tx
 
 
@@ -27,6 +26,9 @@ def begin(tx: Tx, begin: Begin) -> Intent:
     """`Store.begin`, but for `on_begun`."""
     _check_mapping(tx, begin.index_uid, begin.physical_uid, begin.topology_version)
     _check_holds(tx, begin.physical_uid, begin.shards)
+    if begin.claim is not None:
+        idempotency.attempt(tx, begin.claim, repeatable=begin.repeatable)
+    key = None if begin.claim is None else begin.claim.key
     stamp = issue_stamp(tx)
     tx.db.execute(
         "INSERT INTO intents (stamp, index_uid, physical_uid, shards, topology_version, peer, begun_ms, "
@@ -39,7 +41,7 @@ def begin(tx: Tx, begin: Begin) -> Intent:
             begin.topology_version,
             begin.peer,
             tx.now_ms,
-            begin.idempotency_key,
+            key,
         ),
     )
     return Intent(
@@ -50,7 +52,7 @@ def begin(tx: Tx, begin: Begin) -> Intent:
         topology_version=begin.topology_version,
         peer=begin.peer,
         begun_ms=tx.now_ms,
-        idempotency_key=begin.idempotency_key,
+        idempotency_key=key,
     )
 
 
@@ -77,8 +79,6 @@ def commit(tx: Tx, commit: Commit) -> Committed | NoQuorum:
     copies.put_in_sync(tx, intent.physical_uid, changed)
     copies.queue(tx, missed, "missed a write", since=intent.stamp)
     task = tasks.register(tx, commit.task, stamp=intent.stamp, physical_uid=intent.physical_uid)
-    if commit.idempotency is not None:
-        keep_idempotency(tx, commit.idempotency, task.uid)
     return Committed(task, changed)
 
 
@@ -90,6 +90,8 @@ def withdraw(tx: Tx, stamp: int, *, verify: bool) -> None:
     _remove_intents(tx.db, [intent])
     if verify:
         copies.verify(tx, intent.physical_uid, intent.shards, "write withdrawn", since=stamp)
+    elif intent.idempotency_key is not None:
+        idempotency.came_to_nothing(tx, intent.idempotency_key)
 
 
 def open_intents(db: sqlite3.Connection) -> list[Intent]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from miroir.store import (
+    Claim,
     Held,
     HoldRow,
-    IdempotencyRow,
     IntentGone,
     MappingChanged,
     NoQuorum,
@@ -40,9 +40,9 @@ def _asked(repairs: list[Repair]) -> set[tuple[int, str | None]]:
 
 async def test_begin_leaves_an_intent_with_the_clock_as_its_stamp(store: Store, clock: Clock) -> None:
     await found(store)
-    intent = await begun(store, announce((1, 3), idempotency_key="k"))
+    intent = await begun(store, announce((1, 3), claim=Claim(b"k", b"f", 2**60)))
     assert intent.stamp == clock.now_us
-    assert (intent.shards, intent.begun_ms, intent.idempotency_key) == ((1, 3), clock.now_ms, "k")
+    assert (intent.shards, intent.begun_ms, intent.idempotency_key) == ((1, 3), clock.now_ms, b"k")
     assert await store.open_intents() == [intent]
 
 
@@ -189,7 +189,7 @@ async def test_a_write_that_does_not_stand_changes_nothing_but_asks_for_verifica
     before = await store.load_in_sync()
     intent = await begun(store, announce((0, 1, 2)))
     commit = replace(
-        outcome(intent, idempotency=IdempotencyRow("k", b"x" * 32, 0, 2**60)),
+        outcome(intent),
         accepted={0: NODES, 1: frozenset({"x"}), 2: frozenset({"a"})},
     )
     with pytest.raises(NoQuorum) as refusal:
@@ -198,7 +198,6 @@ async def test_a_write_that_does_not_stand_changes_nothing_but_asks_for_verifica
     assert await store.load_in_sync() == before
     assert await store.open_intents() == []
     assert await store.open_tasks() == []
-    assert await store.find_idempotency("k", 0) is None
     assert _asked(await store.list_repairs()) == {(0, None), (1, None), (2, None)}
     with pytest.raises(IntentGone):
         await store.commit(commit)
@@ -229,20 +228,6 @@ async def test_a_change_of_settings_does_not_disturb_a_write(store: Store) -> No
     intent = await begun(store, announce())
     await store.update_index(replace(row, settings=b'{"synonyms":{}}', settings_version=1))
     await store.commit(outcome(intent))
-
-
-async def test_commit_keeps_the_idempotency_key_of_the_first_write(store: Store, clock: Clock) -> None:
-    await found(store)
-    row = IdempotencyRow("k", b"1" * 32, task_uid=999, expires_ms=clock.now_ms + 1000)
-    first = await store.commit(outcome(await begun(store, announce()), idempotency=row))
-    again = replace(row, body_sha256=b"2" * 32, expires_ms=clock.now_ms + 5000)
-    await store.commit(outcome(await begun(store, announce()), idempotency=again))
-    kept = await store.find_idempotency("k", clock.now_ms)
-    assert kept == replace(row, task_uid=first.task.uid)
-    clock.now_us += 1_000_000
-    assert await store.find_idempotency("k", clock.now_ms) is None
-    third = await store.commit(outcome(await begun(store, announce()), idempotency=again))
-    assert await store.find_idempotency("k", clock.now_ms) == replace(again, task_uid=third.task.uid)
 
 
 async def test_withdrawing_asks_for_verification_only_when_told(store: Store) -> None:
