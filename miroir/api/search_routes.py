@@ -1,4 +1,4 @@
-"""`/indexes/{uid}/search`, asked by a body or by a query string."""
+"""`/indexes/{uid}/search`, by a body or by a query string, and `/indexes/{uid}/facet-search`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from miroir.api.routing import Router
 from miroir.cluster import Verdicts
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Index, Registry, check_uid
-from miroir.search import SearchService
+from miroir.search import Found, SearchService
 
 
 class SearchResource:
@@ -28,11 +28,13 @@ class SearchResource:
         """Put the routes up."""
         router.add("POST", "/indexes/{uid}/search", self.search, action="search", reads=True)
         router.add("GET", "/indexes/{uid}/search", self.search_by_query, action="search")
+        router.add("POST", "/indexes/{uid}/facet-search", self.facet_search, action="search", reads=True)
 
     async def search(self, request: Request) -> Response:
         """A search over all shards."""
         body = await json_object(self._verdicts, request, "/indexes/{index}/search")
-        return await self._search(request, await self._index(request, "/search"), body)
+        index = await self._index(request, "/search")
+        return _answer(index, await self._searches.search(index, request.access.narrowed(index.uid, body)))
 
     async def search_by_query(self, request: Request) -> Response:
         """The same by query parameters. What is wrong with them a node says in other words than of a body."""
@@ -41,19 +43,17 @@ class SearchResource:
         if body.get("filter", "") is None:
             raise node_error(400, "invalid_search_filter", NULL_FILTER)
         try:
-            return await self._search(request, index, body)
+            return _answer(index, await self._searches.search(index, request.access.narrowed(index.uid, body)))
         except ApiError as refusal:
             if refusal.status == 400:
                 await self._check(request, "/search")
             raise
 
-    async def _search(self, request: Request, index: Index, body: Mapping[str, Any]) -> Response:
-        found = await self._searches.search(index, request.access.narrowed(index.uid, body))
-        headers = degraded_shards(found.unavailable)
-        context = {"index": index.uid, "node_count": found.nodes_asked}
-        if headers:
-            context["degraded"] = headers[0][1].decode()
-        return Response(200, found.body, headers, context=context)
+    async def facet_search(self, request: Request) -> Response:
+        """The values of one facet."""
+        body = await json_object(self._verdicts, request, "/indexes/{index}/facet-search")
+        index = await self._index(request, "/facet-search")
+        return _answer(index, await self._searches.facet_search(index, request.access.narrowed(index.uid, body)))
 
     async def _query_body(self, request: Request, route: str, parameters: Mapping[str, Reader]) -> dict[str, Any]:
         """The query string as a body; a node's refusal of it, or ours of what only a node understands."""
@@ -82,3 +82,11 @@ class SearchResource:
         except ApiError as refusal:
             if refusal.code != "index_not_found":
                 raise
+
+
+def _answer(index: Index, found: Found) -> Response:
+    headers = degraded_shards(found.unavailable)
+    context = {"index": index.uid, "node_count": found.nodes_asked}
+    if headers:
+        context["degraded"] = headers[0][1].decode()
+    return Response(200, found.body, headers, context=context)

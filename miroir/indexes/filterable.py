@@ -7,10 +7,10 @@ filter is refused by us, in a node's words; under which code, and whether at onc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from miroir.indexes.settings_rules import Rule, features_of, matches, patterns_of
+from miroir.indexes.settings_rules import Features, Rule, features_of, matches, patterns_of
 from miroir.indexes.view import IndexView
 from miroir.stamps import STAMP_FIELDS
 
@@ -73,14 +73,47 @@ def available(index: IndexView, joint: str, kind: str, *, only_displayed: bool =
 
     Some refusals name only what is displayed (`only_displayed`), and say that there is more.
     """
-    allowing = [rule for rule in _rules(index) if features_of(rule).filterable]
-    names = sorted({pattern for rule in allowing for pattern in patterns_of(rule)})
-    if only_displayed and index.displayed is not None:
-        shown = [name for name in names if name in index.displayed]
-        names = [*shown, HIDDEN] if shown and len(shown) < len(names) else shown
+    names = _allowing(index, lambda features: features.filterable)
+    if only_displayed:
+        names = _displayed(names, index)
     if not names:
         return "This index does not have configured filterable attributes."
     return f"Available filterable {kind} patterns are: `{joint.join(names)}`."
+
+
+def not_facet_searchable(name: str, index: IndexView) -> str | None:
+    """A node's refusal of a facet search on an attribute; None where the client's rules allow it."""
+    refused = f"Attribute `{name}` is not facet-searchable."
+    for number, rule in enumerate(_rules(index)):
+        if matches(rule, name):
+            if features_of(rule).facet_search:
+                return None
+            return (
+                f"{refused} Note: this attribute matches rule #{number} in filterableAttributes, but this rule does "
+                f"not enable facetSearch.\nHint: enable facetSearch in rule #{number} by adding "
+                f'`"facetSearch": true` to the rule.\nHint: prepend another rule matching {name} with facetSearch: '
+                f"true before rule #{number}"
+            )
+    names = _displayed(_allowing(index, lambda features: features.facet_search), index)
+    listed = (
+        f"Available facet-searchable attributes patterns are: `{', '.join(names)}`."
+        if names
+        else "This index does not have configured facet-searchable attributes."
+    )
+    return f"{refused} {listed} To make it facet-searchable add it to the `filterableAttributes` index settings."
+
+
+def _allowing(index: IndexView, allowed: Callable[[Features], bool]) -> list[str]:
+    """The patterns of the client's rules that allow something, as a node sorts them."""
+    return sorted({pattern for rule in _rules(index) if allowed(features_of(rule)) for pattern in patterns_of(rule)})
+
+
+def _displayed(names: list[str], index: IndexView) -> list[str]:
+    """Those that may be displayed, and a word for the others."""
+    if index.displayed is None:
+        return names
+    shown = [name for name in names if name in index.displayed]
+    return [*shown, HIDDEN] if shown and len(shown) < len(names) else shown
 
 
 def filter_texts(value: object) -> Iterator[str]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
-from miroir.errors import ApiError, miroir_error
+from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Index, refusal_of
+from miroir.indexes.filterable import injected_filter, not_facet_searchable
 from miroir.nodes import NodeCall
+from miroir.search.facet_search import merge_facet_search, parse_facet_answer, prepare_facet_search
 from miroir.search.merge import merge, parse_answer
+from miroir.search.node_body import NodeBody
 from miroir.search.request import prepare
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
 from miroir.stamps import SEQ_FIELD, SHARD_FIELD
@@ -21,6 +24,8 @@ _SETTINGS_NOT_APPLIED: Final = (
 )
 
 UnavailablePolicy = Literal["partial", "error"]
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,31 @@ class SearchService:
     async def search(self, index: Index, body: Mapping[str, Any]) -> Found:
         """`POST /indexes/{uid}/search` with this body."""
         prepared = prepare(body, index.view)
-        target = f"/indexes/{quote(index.physical_uid)}/search"
+        answers, gathered = await self._ask(index, "search", prepared.node_body, parse_answer)
+        return Found(merge(answers, prepared), gathered.unavailable, gathered.nodes_asked)
+
+    async def facet_search(self, index: Index, body: Mapping[str, Any]) -> Found:
+        """`POST /indexes/{uid}/facet-search` with this body."""
+        asked = prepare_facet_search(body, index.view)
+        try:
+            answers, gathered = await self._ask(index, "facet-search", asked.node_body, parse_facet_answer)
+        except ApiError as refusal:
+            raise _of_the_clients_rules(refusal, body.get("facetName"), index) from None
+        problem = injected_filter(body.get("filter"), index.view)
+        if problem is not None:  # what else is wrong with the request a node has said by now
+            raise node_error(400, "invalid_search_filter", problem)
+        return Found(merge_facet_search(answers, asked), gathered.unavailable, gathered.nodes_asked)
+
+    async def _ask(
+        self, index: Index, route: str, body: NodeBody, parse: Callable[[bytes], Answer]
+    ) -> tuple[list[Answer], Gathered[Answer]]:
+        """The nodes' answers, by node. Raises `ApiError` for what a node refused, and for shards out of reach."""
+        target = f"/indexes/{quote(index.physical_uid)}/{route}"
         request = Request(
             physical_uid=index.physical_uid,
             shards=index.row.shards,
-            call=lambda shards: NodeCall("search", "POST", target, prepared.node_body(shards)),
-            parse=parse_answer,
+            call=lambda shards: NodeCall(route, "POST", target, body(shards)),
+            parse=parse,
             is_ours=is_ours,
         )
         try:
@@ -55,8 +79,17 @@ class SearchService:
         except NodeRefused as refusal:
             raise refusal_of(index, refusal.status, refusal.body) from None
         judge_coverage(gathered, index.row.shards, self._policy)
-        answers = [answer for _, answer in sorted(zip(gathered.targets, gathered.answers, strict=True), key=_by_node)]
-        return Found(merge(answers, prepared), gathered.unavailable, gathered.nodes_asked)
+        pairs = sorted(zip(gathered.targets, gathered.answers, strict=True), key=_by_node)
+        return [answer for _, answer in pairs], gathered
+
+
+def _of_the_clients_rules(refusal: ApiError, name: Any, index: Index) -> ApiError:
+    """A refusal of a facet's name as it reads without our rules among the client's."""
+    if refusal.code == "invalid_facet_search_facet_name" and isinstance(name, str):
+        text = not_facet_searchable(name, index.view)
+        if text is not None:
+            return node_error(400, refusal.code, text)
+    return refusal
 
 
 def _by_node(pair: tuple[Any, Any]) -> str:
