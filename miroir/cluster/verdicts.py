@@ -17,7 +17,7 @@ import trio
 from miroir.cluster.state import Cluster
 from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
 from miroir.http import ExchangeError, Response
-from miroir.nodes import NodeAnswerError, NodeCall
+from miroir.nodes import NodeAnswerError, NodeCall, error_of
 from miroir.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -28,13 +28,6 @@ SCRATCH_PREFIX: Final = "_miroir_scratch"
 _NO_NAME: Final = "%20"
 _TASK_PATIENCE_S: Final = 5.0
 _CLEAN_UP_S: Final = 2.0
-
-
-class _Error(msgspec.Struct):
-    message: str
-    code: str
-    type: str
-    link: str
 
 
 class _Enqueued(msgspec.Struct, rename="camel"):
@@ -148,11 +141,7 @@ def _aimed(call: NodeCall, index: str) -> NodeCall:
 
 
 def _raise_refusal(response: Response, scratch: str, uid: str) -> None:
-    if response.status < 400:
-        return
-    try:
-        error = msgspec.json.decode(response.body, type=_Error)
-    except msgspec.DecodeError:
-        return
-    message = error.message.replace(scratch, uid)
-    raise ApiError(response.status, message, code=error.code, type=error.type, link=error.link)
+    error = error_of(response.status, response.body) if response.status >= 400 else None
+    if error is not None:
+        message = error.message.replace(scratch, uid)
+        raise ApiError(error.status, message, code=error.code, type=error.type, link=error.link)

@@ -32,7 +32,7 @@ from miroir.indexes.settings import (
 )
 from miroir.indexes.taking_back import taken_back
 from miroir.indexes.task_details import settings_details
-from miroir.nodes import NodeAnswerError, NodeCall
+from miroir.nodes import NodeAnswerError, NodeCall, error_of
 from miroir.store import IndexRow, MappingChanged, NewTask, Store, StoreError, TaskQuery, TaskRow, current_claim
 from miroir.tasks import COPIES_NOTE, TaskTracker, now_text
 from miroir.telemetry import get_logger
@@ -416,21 +416,11 @@ class IndexService:
         )
 
 
-class _NodeError(msgspec.Struct):
-    message: str
-    code: str
-    type: str
-    link: str
-
-
 def refusal_of(index: Index, status: int, body: bytes) -> ApiError:
     """A node's error about a physical index, as an error about the index that clients know."""
     cleaned = clean_error_of(body, index.view)
-    try:
-        error = msgspec.json.decode(cleaned, type=_NodeError)
-    except msgspec.DecodeError:
-        return node_error(status, "internal", cleaned.decode(errors="replace") or "A node refused.", type="internal")
-    return ApiError(status, error.message, code=error.code, type=error.type, link=error.link)
+    text = cleaned.decode(errors="replace") or "A node refused."
+    return error_of(status, cleaned) or node_error(status, "internal", text, type="internal")
 
 
 def client_text(registry: Registry, task: TaskRow, text: str) -> str:

@@ -1,6 +1,6 @@
 """Nodes: typed calls to one Meilisearch node."""
 
-from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unconfirmed, Unknown, Unsent
+from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unconfirmed, Unknown, Unsent, error_of
 from miroir.nodes.client import NodeCall, NodeClient, NodeTaskView, Observer
 from miroir.nodes.identity import META_INDEX, Identity
 
@@ -18,4 +18,5 @@ __all__ = [
     "Unconfirmed",
     "Unknown",
     "Unsent",
+    "error_of",
 ]

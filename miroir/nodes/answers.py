@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
+from miroir.errors import ApiError
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -50,3 +54,19 @@ class NodeAnswerError(Exception):
         self.node = node
         self.status = status
         self.body = body
+
+
+class _Error(msgspec.Struct):
+    message: str
+    code: str
+    type: str
+    link: str
+
+
+def error_of(status: int, body: bytes) -> ApiError | None:
+    """A node's refusal as an error of ours, word for word; None where it is in no shape that nodes use."""
+    try:
+        error = msgspec.json.decode(body, type=_Error)
+    except msgspec.MsgspecError:
+        return None
+    return ApiError(status, error.message, code=error.code, type=error.type, link=error.link)
