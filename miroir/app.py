@@ -34,6 +34,7 @@ from miroir.api import (
     Clients,
     DataPlane,
     DocumentResource,
+    FeatureResource,
     IdempotencyKeys,
     IndexResource,
     Router,
@@ -47,6 +48,7 @@ from miroir.api import (
 )
 from miroir.cluster import (
     Cluster,
+    Features,
     ForeignNode,
     Holds,
     Lanes,
@@ -221,6 +223,9 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         timeout_s=config.health.timeout_ms / 1000.0,
         rng=rng,
     )
+    features = Features(cluster, store, node_timeout_s=node_timeout_s)
+    await features.load()
+    prober.before_use(features.prepare)
     registry = Registry(exact_ties=exact_ties)
     registry.load(await store.list_indexes())
 
@@ -301,6 +306,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         TaskResource(store, tracker, canceler, deleter),
         BatchResource(store),
         WebhookResource(webhooks, verdicts),
+        FeatureResource(features, verdicts),
     ):
         routes.register(router)
     register_unbuilt(router)

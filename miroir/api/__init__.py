@@ -4,6 +4,7 @@ from miroir.api.admission import Admission
 from miroir.api.batch_routes import BatchResource
 from miroir.api.bodies import BodyBudget
 from miroir.api.document_routes import DocumentResource
+from miroir.api.feature_routes import FeatureResource
 from miroir.api.idempotency import IdempotencyKeys
 from miroir.api.index_routes import IndexResource
 from miroir.api.leaving import Clients
@@ -24,6 +25,7 @@ __all__ = [
     "Clients",
     "DataPlane",
     "DocumentResource",
+    "FeatureResource",
     "IdempotencyKeys",
     "IndexResource",
     "Router",

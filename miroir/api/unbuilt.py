@@ -22,8 +22,6 @@ UNBUILT: Final[tuple[tuple[str, str, Action], ...]] = (
     ("DELETE", "/keys/{key}", "keys.delete"),
     ("POST", "/dumps", "dumps.create"),
     ("POST", "/snapshots", "snapshots.create"),
-    ("GET", "/experimental-features", "experimental.get"),
-    ("PATCH", "/experimental-features", "experimental.update"),
     ("GET", "/metrics", "metrics.get"),
     ("GET", "/network", "network.get"),
     ("PATCH", "/network", "network.update"),

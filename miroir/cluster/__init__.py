@@ -1,5 +1,6 @@
 """The cluster: who is in it, where shards live, whose copies are trusted, who answers."""
 
+from miroir.cluster.features import Features
 from miroir.cluster.hashing import shard_of, shards_of
 from miroir.cluster.health import Health, Thresholds
 from miroir.cluster.holds import Holds
@@ -15,6 +16,7 @@ from miroir.cluster.writing import NodeRefusal, Operation, Writer, Written
 __all__ = [
     "SCRATCH_PREFIX",
     "Cluster",
+    "Features",
     "ForeignNode",
     "Group",
     "Health",

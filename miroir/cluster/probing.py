@@ -9,6 +9,7 @@ with copies that nobody trusts until they are refilled.
 from __future__ import annotations
 
 from random import Random
+from typing import Protocol
 from uuid import uuid4
 
 import msgspec
@@ -24,6 +25,12 @@ _log = get_logger(__name__)
 
 _UNSETTLED_INTERVAL_S = 1.0
 """Nodes that are not healthy are probed at least this often, so that they come back soon."""
+
+
+class Preparation(Protocol):
+    """What a node needs before it is used."""
+
+    async def __call__(self, node: str, *, is_new: bool) -> None: ...
 
 
 class ForeignNode(Exception):
@@ -43,6 +50,15 @@ class Prober:
         self._timeout_s = timeout_s
         self._rng = rng
         self._known: dict[str, NodeIdentity] = {}
+        self._preparations: list[Preparation] = []
+
+    def before_use(self, prepare: Preparation) -> None:
+        """Have `prepare(node, is_new=...)` awaited before a node that was found in order counts as such.
+
+        Called with every probe, and with `is_new` where the node's disk is not the one of the probe before. What it
+        raises of `ExchangeError` and `NodeAnswerError` keeps the node out of use.
+        """
+        self._preparations.append(prepare)
 
     async def first_look(self) -> None:
         """Probe every node once, side by side: what start-up waits for.
@@ -120,12 +136,26 @@ class Prober:
             identity = await self._new_life(node)
             if identity is None:
                 return
+        if not await self._prepared(node, is_new=self._cluster.incarnations.get(node) != identity.incarnation):
+            return
         known = NodeIdentity(node, identity.incarnation, highest)
         if known != seen:
             await self._store.save_identity(known)
             self._known[node] = known
         self._cluster.node_identified(node, identity.incarnation, looked_at=suspicions)
         self._cluster.node_answered(node)
+
+    async def _prepared(self, node: str, *, is_new: bool) -> bool:
+        with trio.move_on_after(self._timeout_s * 5):
+            try:
+                for prepare in self._preparations:
+                    await prepare(node, is_new=is_new)
+            except (ExchangeError, NodeAnswerError, msgspec.MsgspecError) as failure:
+                self._cluster.node_missed(node, f"not ready for use: {failure}")
+                return False
+            return True
+        self._cluster.node_missed(node, "not ready for use in time")
+        return False
 
     async def _lost_disk(self, node: str, seen: NodeIdentity, loss: str) -> None:
         _log.error("node lost its disk", node_id=node, reason=loss, incarnation=seen.incarnation)

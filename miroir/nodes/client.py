@@ -6,7 +6,7 @@ and health.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -222,6 +222,16 @@ class NodeClient:
         target = f"/tasks?indexUids={quote(physical_uid)}&limit=1"
         found = _task_page.decode(self._good(await self.call(NodeCall("tasks", "GET", target))).body).results
         return found[0].uid if found else -1
+
+    async def features(self) -> dict[str, bool]:
+        """Every experimental feature, and whether it is on."""
+        response = self._good(await self.call(NodeCall("features", "GET", "/experimental-features")))
+        return msgspec.json.decode(response.body, type=dict[str, bool])
+
+    async def switch_features(self, flags: Mapping[str, bool]) -> None:
+        """Switch these experimental features on or off. `NodeAnswerError` for one that the node does not know."""
+        call = NodeCall("features", "PATCH", "/experimental-features", msgspec.json.encode(flags))
+        self._good(await self.call(call, idempotent=True))
 
     async def has_index(self, physical_uid: str) -> bool:
         """Whether the node has the index (its creation may still be in the queue)."""

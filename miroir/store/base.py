@@ -308,6 +308,14 @@ class Store(Protocol):
     async def delete_webhook(self, uuid: str) -> None:
         """Forget it, if it is there."""
 
+    # -- experimental features ---------------------------------------------------------------------------------------
+
+    async def load_features(self) -> dict[str, bool]:
+        """The features clients switched, on or off; empty when none ever was."""
+
+    async def save_features(self, features: Mapping[str, bool]) -> None:
+        """Replace them."""
+
     # -- idempotency -------------------------------------------------------------------------------------------------
 
     async def find_idempotency(self, key: bytes, now_ms: int) -> IdempotencyRow | None:

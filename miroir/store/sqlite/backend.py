@@ -261,6 +261,14 @@ class SqliteStore(Store):
     async def delete_webhook(self, uuid: str) -> None:
         await self._writer.run(lambda tx: webhooks.delete_webhook(tx, uuid))
 
+    # -- experimental features -----------------------------------------------------------------------------------------
+
+    async def load_features(self) -> dict[str, bool]:
+        return await self._reader.run(cluster.load_features)
+
+    async def save_features(self, features: Mapping[str, bool]) -> None:
+        await self._writer.run(lambda tx: cluster.save_features(tx, features))
+
     # -- idempotency ---------------------------------------------------------------------------------------------------
 
     async def find_idempotency(self, key: bytes, now_ms: int) -> IdempotencyRow | None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+
+import orjson
 
 from miroir.store.rows import NodeIdentity, TopologyRow
+from miroir.store.sqlite.encoding import json_text
 from miroir.store.sqlite.writer import Tx
 
 
@@ -48,3 +52,15 @@ def save_identity(tx: Tx, identity: NodeIdentity) -> None:
         "ELSE excluded.highest_task_uid END",
         (identity.node, identity.incarnation, identity.highest_task_uid),
     )
+
+
+def load_features(db: sqlite3.Connection) -> dict[str, bool]:
+    """`Store.load_features`."""
+    (features,) = db.execute("SELECT features FROM cluster").fetchone()
+    found: dict[str, bool] = orjson.loads(features)
+    return found
+
+
+def save_features(tx: Tx, features: Mapping[str, bool]) -> None:
+    """`Store.save_features`."""
+    tx.db.execute("UPDATE cluster SET features = ?", (json_text(features),))
