@@ -73,7 +73,8 @@ class IndexService:
         self._anti_entropy = anti_entropy
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
         self._garbage_left = trio.Event()
-        tracker.on_settled(self._settled)
+        tracker.on_ended(self._ended)
+        tracker.on_failed(self._failed)
 
     def changing(self, uid: str) -> trio.Lock:
         """One change of an index at a time. Locks live as long as somebody holds or awaits them."""
@@ -362,14 +363,18 @@ class IndexService:
 
     # -- afterwards --------------------------------------------------------------------------------------------------
 
-    async def _settled(self, task: TaskRow) -> None:
+    def _ended(self, task: TaskRow) -> None:
+        """The index is as of the end of this task."""
+        index = self._registry.behind(task.physical_uid or "")
+        if index is None or task.status != "succeeded" or task.finished_at is None:
+            return
+        if task.finished_at > index.row.updated_at:
+            self._registry.put(replace(index.row, updated_at=task.finished_at))
+
+    async def _failed(self, task: TaskRow) -> None:
         """No owner could create it, or none could apply its settings: take back what the registry says."""
         index = self._registry.behind(task.physical_uid or "")
         if index is None:
-            return
-        if task.status == "succeeded":
-            if task.finished_at is not None and task.finished_at > index.row.updated_at:
-                self._registry.put(replace(index.row, updated_at=task.finished_at))
             return
         if task.type == "indexCreation":
             await self._creation_failed(index, task)

@@ -276,9 +276,16 @@ class Store(Protocol):
         """Close a task; its `lost` copies leave `in_sync` (never the last one) and are queued for repair.
 
         A set of which every copy is lost stays whole, for none is better than another, and is queued for verification.
-        A cancelation's mark stays only on a task that ends canceled. Returns the task and the in-sync sets that
+        A cancelation's mark stays only on a task that ends canceled. A task of an index that does not succeed has
+        something to follow (`list_follow_ups`). Returns the task and the in-sync sets that
         changed. A task already terminal is returned as it is; an unknown one is a `KeyError`.
         """
+
+    async def list_follow_ups(self) -> list[TaskRow]:
+        """Tasks of an index that failed or were canceled, and whose follow-up is not done, oldest first."""
+
+    async def finish_follow_up(self, task_uid: int) -> None:
+        """What follows from the task is done."""
 
     async def prune_tasks(self, finished_before: str, limit: int) -> int:
         """Forget terminal tasks finished before that time, at most `limit`, oldest first; an open task never."""

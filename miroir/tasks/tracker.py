@@ -10,7 +10,7 @@ restart the nodes are asked again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, KeysView, Mapping
+from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
 from dataclasses import replace
 from time import time_ns
 from typing import Any
@@ -26,6 +26,7 @@ from miroir.store import NewTask, NodeTaskStatus, Settle, Store, TaskRow, TaskSt
 from miroir.tasks.book import Book, Entry, Key
 from miroir.tasks.clock import nanoseconds_of, now_text
 from miroir.tasks.details import settled
+from miroir.tasks.follow_ups import FollowUp, FollowUps
 from miroir.tasks.pace import SHORTEST_S, least_pause, pause
 from miroir.tasks.settlement import Verdict, judge
 from miroir.telemetry import get_logger
@@ -42,7 +43,6 @@ _AT_ONCE = 50
 
 _TERMINAL: dict[str, NodeTaskStatus] = {"succeeded": "succeeded", "failed": "failed", "canceled": "canceled"}
 
-SettledHook = Callable[[TaskRow], Awaitable[None]]
 Listener = Callable[[TaskRow], None]
 
 
@@ -67,12 +67,12 @@ class TaskTracker:
         self._book = Book(cluster.clients)
         self._news: dict[str, trio.Event] = defaultdict(trio.Event)
         self._unjudged: dict[str, set[int]] = defaultdict(set)
-        self._hooks: list[SettledHook] = []
+        self._follow_ups = FollowUps(store)
         self._listeners: list[Listener] = []
 
-    def on_settled(self, hook: SettledHook) -> None:
-        """Have `hook` awaited with each task that is settled from now on."""
-        self._hooks.append(hook)
+    def on_failed(self, follow_up: FollowUp) -> None:
+        """Have `follow_up` awaited with each task of an index that failed or was canceled, once at least."""
+        self._follow_ups.add(follow_up)
 
     def on_ended(self, listener: Listener) -> None:
         """Have `listener` called with each task that ends from now on, those too that nobody followed."""
@@ -161,6 +161,7 @@ class TaskTracker:
         # A run before this one may have ended with the store away, after the last word of a task's nodes was heard.
         await self._judge_all(self._book.uids())
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_ups.run)
             for node in self._cluster.clients:
                 nursery.start_soon(self._follow_node, node)
 
@@ -281,8 +282,8 @@ class TaskTracker:
         self._book.close(task.uid)
         self._reached(task.status)
         self._tell(task)
-        for hook in self._hooks:
-            await hook(task)
+        if task.status != "succeeded":
+            self._follow_ups.due()
 
     def _tell(self, task: TaskRow) -> None:
         for listener in self._listeners:

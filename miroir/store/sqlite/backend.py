@@ -233,6 +233,12 @@ class SqliteStore(Store):
     async def settle(self, settle: Settle) -> tuple[TaskRow, dict[int, frozenset[str]]]:
         return await self._writer.run(lambda tx: tasks.settle(tx, settle))
 
+    async def list_follow_ups(self) -> list[TaskRow]:
+        return await self._reader.run(tasks.list_follow_ups)
+
+    async def finish_follow_up(self, task_uid: int) -> None:
+        await self._writer.run(lambda tx: tasks.finish_follow_up(tx, task_uid))
+
     async def prune_tasks(self, finished_before: str, limit: int) -> int:
         return await self._writer.run(lambda tx: tasks.prune_tasks(tx, finished_before, limit))
 

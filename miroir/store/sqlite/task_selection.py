@@ -14,7 +14,7 @@ from miroir.store.sqlite.tasks import register
 from miroir.store.sqlite.writer import Tx
 
 _IS_OPEN = "status IN ('enqueued', 'processing')"
-_IS_OVER = "status IN ('succeeded', 'failed', 'canceled')"
+_IS_OVER = "status IN ('succeeded', 'failed', 'canceled') AND uid NOT IN (SELECT task_uid FROM follow_ups)"
 
 
 def add_cancelation(tx: Tx, task: NewTask, query: TaskQuery, types: frozenset[str]) -> TaskRow:

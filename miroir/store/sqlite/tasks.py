@@ -136,6 +136,8 @@ def settle(tx: Tx, settle: Settle) -> tuple[TaskRow, dict[int, frozenset[str]]]:
     )
     if task.physical_uid is None:
         return settled, {}
+    if settled.status != "succeeded":
+        tx.db.execute("INSERT INTO follow_ups (task_uid) VALUES (?)", (task.uid,))
     return settled, copies.leave_in_sync(tx, task.physical_uid, settle.lost, "lost a write", since=task.stamp)
 
 
@@ -145,6 +147,18 @@ def _untrusted(tx: Tx, task: TaskRow, settle: Settle) -> bool:
         return False
     in_sync = copies.in_sync_of(tx.db, task.physical_uid, settle.applied)
     return any(not trusted & settle.applied[shard] for shard, trusted in in_sync.items())
+
+
+def list_follow_ups(db: sqlite3.Connection) -> list[TaskRow]:
+    """`Store.list_follow_ups`."""
+    wanted = [uid for (uid,) in db.execute("SELECT task_uid FROM follow_ups ORDER BY task_uid")]
+    tasks = [get_task(db, uid) for uid in wanted]
+    return [task for task in tasks if task is not None]
+
+
+def finish_follow_up(tx: Tx, task_uid: int) -> None:
+    """`Store.finish_follow_up`."""
+    tx.db.execute("DELETE FROM follow_ups WHERE task_uid = ?", (task_uid,))
 
 
 def prune_tasks(tx: Tx, finished_before: str, limit: int) -> int:

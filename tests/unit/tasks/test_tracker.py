@@ -12,8 +12,9 @@ import pytest
 import trio
 
 from miroir.cluster import Cluster
+from miroir.errors import miroir_error
 from miroir.nodes import NodeAnswerError
-from miroir.store import NewTask, NodeTask, Settle, ShardCopies, Store, StoreUnavailable, TaskRow
+from miroir.store import NewTask, NodeTask, Settle, ShardCopies, Store, StoreUnavailable, TaskQuery, TaskRow
 from miroir.store.sqlite import open_sqlite
 from miroir.tasks import DISTINCT_NOTE, TaskTracker
 from tests.client import eventually
@@ -88,7 +89,7 @@ async def settled(tracker: TaskTracker, task: TaskRow) -> None:
 async def test_a_task_is_settled_when_every_node_is_done(rig: Rig) -> None:
     task = await rig.write()
     told: list[TaskRow] = []
-    rig.tracker.on_settled(_appending(told))
+    rig.tracker.on_ended(told.append)
     async with running(rig.tracker):
         for number, node in enumerate(rig.nodes.values()):
             node.shows(
@@ -99,7 +100,7 @@ async def test_a_task_is_settled_when_every_node_is_done(rig: Rig) -> None:
                 details={"indexedDocuments": 2},
             )
         await settled(rig.tracker, task)
-        await eventually(lambda: told, what="the hook")
+        await eventually(lambda: told, what="the listener")
     done = await rig.known(task.uid)
     assert told == [done]
     assert done.status == "succeeded"
@@ -209,6 +210,62 @@ async def test_a_task_that_all_nodes_lost_failed_and_says_what_to_do(rig: Rig) -
     assert (done.error["code"], done.error["type"]) == ("internal", "internal")
     assert done.finished_at is not None
     assert done.started_at is not None
+
+
+async def test_what_follows_from_a_failure_is_done_although_the_process_died_before(rig: Rig) -> None:
+    task = await rig.write()
+    begun: list[TaskRow] = []
+
+    async def cut_short(failed: TaskRow) -> None:
+        begun.append(failed)
+        await trio.sleep_forever()
+
+    rig.tracker.on_failed(cut_short)
+    async with running(rig.tracker):
+        for node in rig.nodes.values():
+            node.shows(UID, "failed")
+        await eventually(lambda: begun, what="the follow-up being begun")
+    assert await rig.store.delete_tasks(TaskQuery(), task.uid + 1, 10) == [], "it is needed yet"
+    told: list[TaskRow] = []
+    for _ in range(2):
+        successor = rig.another(rig.store)
+        successor.on_failed(_appending(told))
+        async with running(successor):
+            await eventually(lambda: told, what="the follow-up")
+            await eventually(lambda: _none_left(rig.store), what="the store being told")
+        assert told == begun == [await rig.known(task.uid)], "once it is done it is not done again"
+
+
+async def _none_left(store: Store) -> bool:
+    return not await store.list_follow_ups()
+
+
+async def test_a_follow_up_that_does_not_get_through_is_tried_again(rig: Rig) -> None:
+    task = await rig.write()
+    failures: list[Exception] = [StoreUnavailable("away"), miroir_error("miroir_no_quorum", "no node")]
+    told: list[TaskRow] = []
+
+    async def flaky(failed: TaskRow) -> None:
+        await trio.lowlevel.checkpoint()
+        if failures:
+            raise failures.pop()
+        told.append(failed)
+
+    rig.tracker.on_failed(flaky)
+    async with running(rig.tracker):
+        for node in rig.nodes.values():
+            node.shows(UID, "failed")
+        await eventually(lambda: told, what="the third try")
+    assert told == [await rig.known(task.uid)]
+
+
+async def test_nothing_follows_from_success(rig: Rig) -> None:
+    task = await rig.write()
+    async with running(rig.tracker):
+        for node in rig.nodes.values():
+            node.shows(UID, "succeeded")
+        await settled(rig.tracker, task)
+    assert await _none_left(rig.store)
 
 
 async def test_a_poll_that_fails_is_made_again(rig: Rig) -> None:
