@@ -14,13 +14,13 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from miroir.telemetry.histogram import Histogram
 from miroir.telemetry.labels import OTHER, Children
 from miroir.telemetry.pressure import CGROUP_ROOT, read_pressure
 
@@ -41,6 +41,10 @@ class Metrics:
         # Creation times would double the page, and nobody reads them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client has not annotated it
         self.registry = CollectorRegistry(auto_describe=False)
+        self.begun = 0
+        """Requests that came in."""
+        self.ended = 0
+        """Requests that were answered or given up."""
         self._requests()
         self._nodes()
         self._shards()
@@ -57,12 +61,11 @@ class Metrics:
 
     def request_started(self) -> None:
         """A request came in; it is in flight until `request_finished`."""
-        self._in_flight.inc()
+        self.begun += 1
 
     def request_finished(self, method: str, path_template: str, status: int, seconds: float) -> None:
         """One answer. `path_template` is the route's, never the path; a method nobody knows counts as `other`."""
-        self._in_flight.dec()
-        self._requests_total.inc()
+        self.ended += 1
         code = _STATUSES[status - 100] if 100 <= status < 600 else OTHER
         self._request_seconds.get(method if method in _METHODS else OTHER, path_template, code).observe(seconds)
 
@@ -159,8 +162,7 @@ class Metrics:
                 "request_duration_seconds", "Time to answer a request.", ("method", "path_template", "status"), _SECONDS
             )
         )
-        self._requests_total = self._counter("requests_total", "Requests answered.")
-        self._in_flight = self._gauge("requests_in_flight", "Requests under way, waiting ones included.")
+        self.registry.register(_RequestCollector(self))
         self._queue_depth = self._gauge("request_queue_depth", "Requests waiting for a place.")
 
     def _nodes(self) -> None:
@@ -193,7 +195,7 @@ class Metrics:
             self._tasks_total.get(status)
 
     def _scatter(self) -> None:
-        self._fan_out = self._histogram("scatter_fan_out_size", "Nodes asked for one search.", (), _FAN_OUT)
+        self._fan_out = self._histogram("scatter_fan_out_size", "Nodes asked for one search.", (), _FAN_OUT).labels()
         self._partial = self._counter("scatter_partial_responses_total", "Searches answered without some shards.")
         self._retries = self._counter("scatter_retries_total", "Calls repeated on another copy.")
 
@@ -219,7 +221,23 @@ class Metrics:
         return Gauge(_PREFIX + name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(_PREFIX + name, text, labels, buckets=buckets, registry=self.registry)
+        histogram = Histogram(_PREFIX + name, text, labels, buckets)
+        self.registry.register(histogram)
+        return histogram
+
+
+class _RequestCollector(Collector):
+    """Two plain numbers that every request moves, and what they say."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        begun, ended = self._metrics.begun, self._metrics.ended
+        yield CounterMetricFamily(f"{_PREFIX}requests_total", "Requests answered.", ended)
+        yield GaugeMetricFamily(
+            f"{_PREFIX}requests_in_flight", "Requests under way, waiting ones included.", begun - ended
+        )
 
 
 class _PressureCollector(Collector):
