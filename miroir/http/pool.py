@@ -19,6 +19,7 @@ from __future__ import annotations
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -325,11 +326,19 @@ class Pool:
         return connection
 
     def _encode(self, method: str, target: str, headers: Headers, body: bytes) -> bytes:
-        if not (target.isascii() and target.isprintable()) or " " in target or not method.isalpha():
-            raise ValueError(f"not a request line: {method!r} {target!r}")
-        length = b"content-length: %d\r\n" % len(body) if body or method not in _BODILESS else b""
-        line = f"{method} {target} HTTP/1.1\r\n".encode("ascii")
-        return b"".join((line, self._prefix, _encode_headers(headers) if headers else b"", length, b"\r\n", body))
+        head = _encode_head(method, target, self._prefix, tuple(headers))
+        if body or method not in _BODILESS:
+            return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        return head + b"\r\n"
+
+
+@lru_cache(maxsize=256)  # searches of an index have one and the same
+def _encode_head(method: str, target: str, prefix: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Everything that comes before the length."""
+    if not (target.isascii() and target.isprintable()) or " " in target or not method.isalpha():
+        raise ValueError(f"not a request line: {method!r} {target!r}")
+    line = f"{method} {target} HTTP/1.1\r\n".encode("ascii")
+    return b"".join((line, prefix, _encode_headers(headers)))
 
 
 def _encode_headers(headers: Headers) -> bytes:
