@@ -120,7 +120,7 @@ def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
         candidates = total
     total = min(total, cap)
 
-    present = prepared.presentation.present
+    present = prepared.presentation.presenter()
     parts = [
         b'{"hits":[',
         b",".join([present(hit) for hit in page]),
