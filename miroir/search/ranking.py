@@ -128,10 +128,23 @@ def _rule_order(item: tuple[str, dict[str, Any]]) -> int:
     return order
 
 
-def details_key(hit: bytes) -> Key:
-    """Rule by rule in their order; our own rule is among them, last."""
-    rules = sorted(details_of(hit).items(), key=_rule_order)
-    return tuple([_element(rule, detail) for rule, detail in rules])
+def _details_key() -> KeyOf:
+    """Rule by rule in their order, our own last. Hits with the same rules have them in the same order."""
+    orders: dict[tuple[str, ...], list[str]] = {}
+
+    def details_key(hit: bytes) -> Key:
+        details = details_of(hit)
+        names = tuple(details)
+        rules = orders.get(names)
+        if rules is None:
+            rules = orders[names] = [name for name, _ in sorted(details.items(), key=_rule_order)]
+        elements: list[Key] = []
+        for rule in rules:
+            detail = details[rule]
+            elements.append((_NUMBER, -detail["score"]) if "score" in detail else _element(rule, detail))
+        return tuple(elements)
+
+    return details_key
 
 
 class _Levels:
@@ -182,7 +195,7 @@ def key_of(order: Order, *, exact_ties: bool, semantic_ratio: float = 0.5) -> Ke
     A function serves one merge: it remembers the scores it has seen.
     """
     if order is Order.DETAILS:
-        return details_key
+        return _details_key()
     if order is Order.SEQ:
         return (lambda hit: (seq_of(hit),)) if exact_ties else (lambda _: ())
     level = _Levels()
