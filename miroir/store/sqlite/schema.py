@@ -67,7 +67,10 @@ def _migrations() -> dict[int, Traversable]:
     found = {}
     for entry in (files("miroir.store") / "migrations").iterdir():
         if match := _NAME.fullmatch(entry.name):
-            found[int(match[1])] = entry
+            version = int(match[1])
+            if version in found:
+                raise ValueError(f"two migrations have number {version}: {found[version].name} and {entry.name}")
+            found[version] = entry
     return found
 
 
