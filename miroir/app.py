@@ -88,7 +88,7 @@ from miroir.search import DocumentReader, Planner, Scatter, SearchService
 from miroir.security import AdminDoor, DataDoor
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
-from miroir.tasks import Canceler, Deleter, Pruner, TaskTracker, Webhooks
+from miroir.tasks import Canceler, Deleter, Pruner, Snapshots, TaskTracker, Webhooks
 from miroir.telemetry import Metrics, configure_logging, get_logger
 
 _log = get_logger(__name__)
@@ -303,7 +303,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, verdicts),
-        TaskResource(store, tracker, canceler, deleter),
+        TaskResource(store, tracker, canceler, deleter, Snapshots(cluster, store, tracker)),
         BatchResource(store),
         WebhookResource(webhooks, verdicts),
         FeatureResource(features, verdicts),

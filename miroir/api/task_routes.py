@@ -7,23 +7,27 @@ from miroir.api.routing import Router
 from miroir.api.task_filters import page_of_tasks, page_view, selection, task_uid
 from miroir.errors import node_error
 from miroir.store import Store
-from miroir.tasks import Canceler, Deleter, TaskTracker, enqueued_view, task_view
+from miroir.tasks import Canceler, Deleter, Snapshots, TaskTracker, enqueued_view, task_view
 
 
 class TaskResource:
-    """Tasks: one, and lists by every filter; cancel and delete."""
+    """Tasks: one, and lists by every filter; cancel and delete; and those that are about no index."""
 
-    def __init__(self, store: Store, tracker: TaskTracker, canceler: Canceler, deleter: Deleter) -> None:
+    def __init__(
+        self, store: Store, tracker: TaskTracker, canceler: Canceler, deleter: Deleter, snapshots: Snapshots
+    ) -> None:
         self._store = store
         self._tracker = tracker
         self._canceler = canceler
         self._deleter = deleter
+        self._snapshots = snapshots
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
         router.add("GET", "/tasks", self.list, action="tasks.get")
         router.add("DELETE", "/tasks", self.delete, action="tasks.delete")
         router.add("POST", "/tasks/cancel", self.cancel, action="tasks.cancel")
+        router.add("POST", "/snapshots", self.snapshot, action="snapshots.create")
         router.add("GET", "/tasks/{uid}", self.get, action="tasks.get")
 
     async def get(self, request: Request) -> Response:
@@ -45,6 +49,10 @@ class TaskResource:
         """Cancel what matches; a task. 200, where every other write answers 202: so does a node."""
         query = selection(request, "cancel")
         return json_response(200, enqueued_view(await self._canceler.cancel(query, _as_sent(request))))
+
+    async def snapshot(self, _: Request) -> Response:
+        """A snapshot on every node; a task."""
+        return json_response(202, enqueued_view(await self._snapshots.create()))
 
     async def delete(self, request: Request) -> Response:
         """Forget what matches and is over; a task."""

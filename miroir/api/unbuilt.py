@@ -21,7 +21,6 @@ UNBUILT: Final[tuple[tuple[str, str, Action], ...]] = (
     ("PATCH", "/keys/{key}", "keys.update"),
     ("DELETE", "/keys/{key}", "keys.delete"),
     ("POST", "/dumps", "dumps.create"),
-    ("POST", "/snapshots", "snapshots.create"),
     ("GET", "/metrics", "metrics.get"),
     ("GET", "/network", "network.get"),
     ("PATCH", "/network", "network.update"),

@@ -7,7 +7,7 @@ what was computed from it (plans) can be kept until it does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from time import time
 
@@ -99,6 +99,10 @@ class Cluster:
     def in_sync(self, physical_uid: str) -> Mapping[int, frozenset[str]]:
         """Shard -> nodes whose copy has everything that was ever acknowledged."""
         return self._in_sync.get(physical_uid, {})
+
+    def covers(self, nodes: Collection[str]) -> bool:
+        """Whether these nodes together hold a trusted copy of every shard of every index."""
+        return all(not trusted.isdisjoint(nodes) for copies in self._in_sync.values() for trusted in copies.values())
 
     # -- health ------------------------------------------------------------------------------------------------------
 

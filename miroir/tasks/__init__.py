@@ -6,6 +6,7 @@ from miroir.tasks.clock import now_text
 from miroir.tasks.deletion import Deleter
 from miroir.tasks.details import COPIES_NOTE, DISTINCT_NOTE
 from miroir.tasks.pruning import Pruner
+from miroir.tasks.snapshots import Snapshots
 from miroir.tasks.tracker import TaskTracker
 from miroir.tasks.view import enqueued_view, task_view
 from miroir.tasks.webhooks import Webhooks, webhook_view
@@ -16,6 +17,7 @@ __all__ = [
     "Canceler",
     "Deleter",
     "Pruner",
+    "Snapshots",
     "TaskTracker",
     "Webhooks",
     "batch_view",
