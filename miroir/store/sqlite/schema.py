@@ -64,7 +64,7 @@ def _version(db: sqlite3.Connection) -> int:
 
 def _migrations() -> dict[int, Traversable]:
     """Version -> migration, from the package's own files."""
-    found = {}
+    found: dict[int, Traversable] = {}
     for entry in (files("miroir.store") / "migrations").iterdir():
         if match := _NAME.fullmatch(entry.name):
             version = int(match[1])
