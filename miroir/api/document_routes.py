@@ -129,7 +129,8 @@ class DocumentResource:
         vectors_sound = wanted.get("retrieveVectors", False) is not None  # the others below may be null
         if not (is_count(wanted, "offset") and is_count(wanted, "limit") and vectors_sound):
             await refuse_body(self._verdicts, request, template)
-        wanted = {name: value for name, value in wanted.items() if value is not None}
+        # Of a member that it knows a node takes null for its absence; one that it does not know it refuses.
+        wanted = {name: value for name, value in wanted.items() if value is not None or name not in _LIST_PARAMETERS}
         fields = wanted.get("fields", [])
         if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
             await refuse_body(self._verdicts, request, template)

@@ -37,6 +37,7 @@ _WRITTEN: Final = re.compile(
 )
 _STAMP_VALUE: Final = re.compile(_LETTERS)
 _OWN_RULE: Final = re.compile(rb',?"%s":\{"order":[0-9]+,"value":"[^"]*"\}' % SEQ_RULE.encode())
+_UNRANKED: Final = SCORE_MEMBER + b"1.0"
 _STAMPS: Final = frozenset(STAMP_FIELDS)
 _COMMA: Final = 0x2C
 _OPEN: Final = 0x7B
@@ -114,6 +115,8 @@ class Presentation:
     has_details: bool = False
     """Hits carry `_rankingScoreDetails`."""
     keep_details: bool = False
+    ranked: bool = True
+    """Rules of the client's take part: otherwise all that a hit is ranked by is ours."""
     has_stamps: bool = True
     """The documents come with stamps at their top level."""
     has_formatted: bool = False
@@ -154,13 +157,14 @@ class Presentation:
             at = hit.rfind(DETAILS_MEMBER, 0, end)
             if at > 0:
                 if self.keep_details:
-                    tail = b"," + DETAILS_MEMBER + self._details(hit[at + len(DETAILS_MEMBER) : end])
+                    details = self._details(hit[at + len(DETAILS_MEMBER) : end]) if self.ranked else b"{}"
+                    tail = b",%s%s" % (DETAILS_MEMBER, details)
                 end = at - 1 if hit[at - 1] == _COMMA else at
         if self.has_score:
             at = hit.rfind(SCORE_MEMBER, 0, end)
             if at > 0:
                 if self.keep_score:
-                    tail = b"," + hit[at:end] + tail
+                    tail = b",%s%s" % (hit[at:end] if self.ranked else _UNRANKED, tail)
                 end = at - 1 if hit[at - 1] == _COMMA else at
         head = hit[:end]
         if self.retrieve is not None or (self.has_positions and self.displayed is not None):

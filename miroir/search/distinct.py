@@ -31,14 +31,17 @@ def leaves(value: Any, path: str) -> Iterator[Any]:
 
 
 def facet_values(document: Any, path: str) -> set[float | str]:
-    """The facet values of a document at a path: numbers, and normalised texts (booleans are texts)."""
+    """The facet values of a document at a path: numbers, and normalised texts (booleans are texts).
+
+    An empty text is none; one of blanks is, though nothing is left of it.
+    """
     values: set[float | str] = set()
     for leaf in leaves(document, path):
         if isinstance(leaf, bool):
             values.add("true" if leaf else "false")
         elif isinstance(leaf, (int, float)):
             values.add(float(leaf))
-        else:
+        elif leaf:
             values.add(normalise(leaf))
     return values
 

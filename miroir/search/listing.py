@@ -90,8 +90,8 @@ def _elements(document: Mapping[str, Any], criterion: Criterion) -> list[Key]:
             texts.append("true" if leaf else "false")
         elif isinstance(leaf, int | float):
             numbers.append(float(leaf))
-        elif text := _sortable(leaf):
-            texts.append(text)
+        elif leaf:  # one of blanks counts, though nothing is left of it
+            texts.append(_sortable(leaf))
     elements: list[Key] = []
     if numbers:
         elements.append((_NUMBER, -max(numbers) if criterion.descending else min(numbers)))
@@ -152,7 +152,8 @@ def sorted_entries(
     seen: Counter[str] = Counter()
     for document, seq, raw in documents:
         found = places(document, criteria)
-        place = found[min(seen[seq], len(found) - 1)] if found else ()
+        # A node should not have listed one without a place; what it has listed all the same goes to the end.
+        place = found[min(seen[seq], len(found) - 1)] if found else (_NOWHERE,) * len(criteria)
         seen[seq] += 1
         yield (*place, seq), raw
 

@@ -32,6 +32,7 @@ _EDITED_SEQ_BYTES: Final = 81  # and the 11 of the edit that came last
 _QUOTE: Final = 0x22
 _LETTER: Final = 0xE2  # the first byte of every letter of the stamps' alphabet
 _SAME_SCORE: Final = 1e-16
+_SAME_PLACE_M: Final = 1.0
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -128,9 +129,28 @@ def _rule_order(item: tuple[str, dict[str, Any]]) -> int:
     return order
 
 
-def _details_key() -> KeyOf:
+class _Anchors:
+    """Distances as a node groups them: with the first one of a group come all that are a metre from it at most."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen: dict[Key, list[float]] = {}
+
+    def __call__(self, before: Key, distance: float) -> float:
+        """The distance that stands for the group. `before`: what the rules before have made of the hit."""
+        seen = self.seen.setdefault(before, [])
+        at = bisect_left(seen, distance - _SAME_PLACE_M)
+        if at < len(seen) and seen[at] <= distance + _SAME_PLACE_M:
+            return seen[at]
+        seen.insert(at, distance)
+        return distance
+
+
+def _details_key(*, exact_ties: bool) -> KeyOf:
     """Rule by rule in their order, our own last. Hits with the same rules have them in the same order."""
     orders: dict[tuple[str, ...], list[str]] = {}
+    anchors = _Anchors()
 
     def details_key(hit: bytes) -> Key:
         details = details_of(hit)
@@ -141,7 +161,12 @@ def _details_key() -> KeyOf:
         elements: list[Key] = []
         for rule in rules:
             detail = details[rule]
-            elements.append((_NUMBER, -detail["score"]) if "score" in detail else _element(rule, detail))
+            element = (_NUMBER, -detail["score"]) if "score" in detail else _element(rule, detail)
+            if "distance" in detail and element is not _MISSING:
+                element = (_NUMBER, anchors((rule, *elements), element[1]))
+            elements.append(element)
+        if exact_ties and SEQ_RULE not in details:  # a search that was cut off has not come to our rule
+            elements.append((_TEXT, seq_of(hit).decode()))
         return tuple(elements)
 
     return details_key
@@ -195,7 +220,7 @@ def key_of(order: Order, *, exact_ties: bool, semantic_ratio: float = 0.5) -> Ke
     A function serves one merge: it remembers the scores it has seen.
     """
     if order is Order.DETAILS:
-        return _details_key()
+        return _details_key(exact_ties=exact_ties)
     if order is Order.SEQ:
         return (lambda hit: (seq_of(hit),)) if exact_ties else (lambda _: ())
     level = _Levels()

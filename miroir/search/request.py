@@ -160,7 +160,7 @@ def _facet_plan(body: dict[str, Any], index: IndexView) -> FacetPlan | None:
 
 def _merge_fields(index: IndexView, order: Order, distinct: str | None, facets: FacetPlan | None) -> set[str]:
     """What documents must carry for the merge; `*`: everything, because names cannot be told beforehand."""
-    fields = {SEQ_FIELD} if index.exact_ties and order in (Order.SEQ, Order.SCORE) else set()
+    fields = {SEQ_FIELD} if index.exact_ties and order is not Order.HYBRID else set()
     if distinct is not None:
         fields.add(distinct)
         if facets is not None:
@@ -260,6 +260,7 @@ def prepare(body: Mapping[str, Any], index: IndexView) -> Prepared:
             keep_score=keep_score,
             has_details=has_details,
             keep_details=keep_details,
+            ranked=order is not Order.SEQ,
             has_stamps=has_stamps,
             has_formatted=has_formatted,
             has_positions=_flag(body, "showMatchesPosition"),

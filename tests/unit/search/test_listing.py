@@ -71,10 +71,20 @@ def test_a_document_stands_where_a_node_lists_it() -> None:
     assert of([1.5, -3], "v:desc") == [(0, -1.5)]
     assert of(True, "v:asc") == [(1, "true")]
     assert of([[1], ["q"]], "v:asc") == [(0, 1.0), (1, "q")]
-    assert of([None, "", "  ", {"k": 1}, []], "v:asc") == []
+    assert of([None, "", {"k": 1}, []], "v:asc") == []
+    assert of(["", "  "], "v:asc") == [(1, "")]
     assert of("x" * 500, "v:asc") == of("x" * 468 + "y", "v:asc")
     assert [place for (place,) in places({"n": [{"x": 4}, {"x": "k"}]}, read_sort(["n.x:asc"]))] == [(0, 4.0), (1, "k")]
     assert places({"n.x": 4.5}, read_sort(["n.x:asc"])) == [((0, 4.5),)]
+
+
+def test_a_text_of_blanks_is_a_place_and_an_empty_one_is_none() -> None:
+    criteria = read_sort(["v:asc"])
+    assert len(places({"v": " "}, criteria)) == 1
+    assert places({"v": ""}, criteria) == []
+    nowhere = sorted_entries([({"v": ""}, "001", b"{}")], criteria)  # a node that lists it all the same
+    somewhere = sorted_entries([({"v": "a"}, "002", b"{}")], criteria)
+    assert len(merged([nowhere, somewhere], 0, 5)) == 2
 
 
 def test_distances() -> None:

@@ -305,3 +305,44 @@ def test_texts_that_look_like_numbers_stay_texts() -> None:
     answers = [answer([], facetDistribution=f, facetStats=s) for f, s in zip(facets, stats, strict=True)]
     merged = orjson.loads(merge(answers, prepare({"facets": ["n"]}, view())))
     assert list(merged["facetDistribution"]["n"].items()) == [("3", 1), ("10", 5)]
+
+
+def _ranked(place: int, details: dict[str, Any]) -> dict[str, Any]:
+    return {"id": place, **stamps(place), "_rankingScore": 0.0, "_rankingScoreDetails": details}
+
+
+def _ids(lists: list[list[dict[str, Any]]], body: dict[str, Any], **settings: Any) -> list[int]:
+    merged = orjson.loads(merge([answer(hits) for hits in lists], prepare(body, view(**settings))))
+    return [hit["id"] for hit in merged["hits"]]
+
+
+def test_searches_cut_off_before_our_rule_keep_insertion_order() -> None:
+    skipped = {"skipped": {"order": 0}}
+    lists = [[_ranked(2, skipped), _ranked(3, skipped)], [_ranked(1, skipped), _ranked(4, skipped)]]
+    assert _ids(lists, {"sort": ["price:asc"]}) == [1, 2, 3, 4]
+
+
+def test_hits_a_metre_apart_are_equally_far() -> None:
+    """The next rule decides between them, as on a node; two metres are another distance."""
+
+    def hit(place: int, distance: float, tag: str) -> dict[str, Any]:
+        point = {"order": 0, "value": {"lat": 1.0, "lng": 2.0}, "distance": distance}
+        return _ranked(place, {"_geoPoint(1.0, 2.0):asc": point, "tag:asc": {"order": 1, "value": tag}})
+
+    lists = [[hit(1, 10.0, "b"), hit(2, 13.5, "a")], [hit(3, 10.9, "a"), hit(4, 11.9, "a")]]
+    assert _ids(lists, {"sort": ["_geoPoint(1, 2):asc", "tag:asc"]}) == [3, 1, 4, 2]
+
+
+def test_what_only_our_rule_ranks_has_the_score_of_one_that_nothing_ranks() -> None:
+    """Our rule gives a node something to skip when a search is cut off at once."""
+    flags = {"showRankingScore": True, "showRankingScoreDetails": True}
+    body = merge([answer([_ranked(1, {"skipped": {"order": 0}})])], prepare(flags, view()))
+    assert orjson.loads(body)["hits"] == [{"id": 1, "_rankingScore": 1.0, "_rankingScoreDetails": {}}]
+
+
+def test_distinct_by_empty_texts_and_by_blank_ones() -> None:
+    """A text of blanks is a value, an empty one is none."""
+    texts = ["", " ", "", "  ", "a"]
+    hits = [{"id": place, **stamps(place), "t": text, "_rankingScore": 1.0} for place, text in enumerate(texts)]
+    merged = orjson.loads(merge([answer(hits[:2]), answer(hits[2:])], prepare({"q": "x", "distinct": "t"}, view())))
+    assert [hit["id"] for hit in merged["hits"]] == [0, 1, 2, 4]

@@ -137,8 +137,11 @@ def test_fields() -> None:
     assert "attributesToRetrieve" not in sent({"q": "x"})
     assert sent({"q": "x", "attributesToRetrieve": ["a"]})["attributesToRetrieve"] == ["a", SEQ_FIELD]
     assert sent({"q": "x", "attributesToRetrieve": ["a", "*"]})["attributesToRetrieve"] == ["a", "*"]
-    assert sent({"attributesToRetrieve": ["a"], "sort": ["a:asc"]})["attributesToRetrieve"] == ["a"]
-    assert sent({"attributesToRetrieve": [SEQ_FIELD, "a"], "sort": ["a:asc"]})["attributesToRetrieve"] == ["a"]
+    assert sent({"attributesToRetrieve": ["a"], "sort": ["a:asc"]})["attributesToRetrieve"] == ["a", SEQ_FIELD]
+    assert sent({"attributesToRetrieve": [SEQ_FIELD, "a"], "sort": ["a:asc"]})["attributesToRetrieve"] == [
+        "a",
+        SEQ_FIELD,
+    ]
     assert sent({"attributesToRetrieve": ["a"]}, exact_ties=False)["attributesToRetrieve"] == ["a"]
     assert sent({"attributesToRetrieve": ["a"], "distinct": "color"})["attributesToRetrieve"] == [
         "a",
