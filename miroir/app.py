@@ -84,7 +84,7 @@ from miroir.indexes import GarbageCollector, IndexService, Registry, client_text
 from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
-from miroir.search import DocumentReader, Planner, Scatter, SearchService
+from miroir.search import DocumentReader, Planner, Scatter, SearchService, SimilarDocuments
 from miroir.security import AdminDoor, DataDoor
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
@@ -279,6 +279,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     policy = config.scatter.unavailable_shard_policy
     reader = DocumentReader(scatter, planner, policy)
     searches = SearchService(scatter, policy)
+    similar = SimilarDocuments(scatter, planner, policy, over_fetch=config.vector_search.over_fetch_factor)
     copies = NodeCopies(cluster, store, registry, indexes, lanes, batch_size=config.rebalancer.migration_batch_size)
     repairer = Repairer(
         cluster, store, registry, tracker, holds, copies, peer=peer, hold_ms=config.rebalancer.cutover_hold_ms
@@ -302,7 +303,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         SettingsResource(registry, indexes, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
-        SearchResource(registry, searches, verdicts),
+        SearchResource(registry, searches, similar, verdicts),
         TaskResource(store, tracker, canceler, deleter, Snapshots(cluster, store, tracker)),
         BatchResource(store),
         WebhookResource(webhooks, verdicts),

@@ -64,6 +64,20 @@ SEARCH_PARAMETERS: Final[Mapping[str, Reader]] = {
 }
 """What `GET /indexes/{uid}/search` takes, and how each value is read."""
 
+SIMILAR_PARAMETERS: Final[Mapping[str, Reader]] = {
+    "id": str,
+    "offset": parse_number,
+    "limit": parse_number,
+    "attributesToRetrieve": _listed,
+    "retrieveVectors": parse_boolean,
+    "filter": json_or_text,
+    "showRankingScore": parse_boolean,
+    "showRankingScoreDetails": parse_boolean,
+    "rankingScoreThreshold": _number,
+    "embedder": str,
+}
+"""The same of `GET /indexes/{uid}/similar`."""
+
 
 def query_body(members: Sequence[tuple[str, str]], parameters: Mapping[str, Reader]) -> dict[str, Any]:
     """The body for these members of a query string; of a name given twice the last counts, as on a node.

@@ -1,4 +1,4 @@
-"""`/indexes/{uid}/search`, by a body or by a query string, and `/indexes/{uid}/facet-search`."""
+"""`/indexes/{uid}`: `search` and `similar`, by a body or by a query string, and `facet-search`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import Any
 
 from miroir.api.document_routes import degraded_shards, to_scratch
 from miroir.api.messages import Request, Response
-from miroir.api.query_body import SEARCH_PARAMETERS, Reader, query_body
+from miroir.api.query_body import SEARCH_PARAMETERS, SIMILAR_PARAMETERS, Reader, query_body
 from miroir.api.reading import NULL_FILTER, json_object
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Index, Registry, check_uid
-from miroir.search import Found, SearchService
+from miroir.search import Found, SearchService, SimilarDocuments
 
 
 class SearchResource:
     """Searches."""
 
-    def __init__(self, registry: Registry, searches: SearchService, verdicts: Verdicts) -> None:
+    def __init__(
+        self, registry: Registry, searches: SearchService, similar: SimilarDocuments, verdicts: Verdicts
+    ) -> None:
         self._registry = registry
         self._searches = searches
+        self._similar = similar
         self._verdicts = verdicts
 
     def register(self, router: Router) -> None:
@@ -29,6 +32,8 @@ class SearchResource:
         router.add("POST", "/indexes/{uid}/search", self.search, action="search", reads=True)
         router.add("GET", "/indexes/{uid}/search", self.search_by_query, action="search")
         router.add("POST", "/indexes/{uid}/facet-search", self.facet_search, action="search", reads=True)
+        router.add("POST", "/indexes/{uid}/similar", self.similar, action="search", reads=True)
+        router.add("GET", "/indexes/{uid}/similar", self.similar_by_query, action="search")
 
     async def search(self, request: Request) -> Response:
         """A search over all shards."""
@@ -54,6 +59,28 @@ class SearchResource:
         body = await json_object(self._verdicts, request, "/indexes/{index}/facet-search")
         index = await self._index(request, "/facet-search")
         return _answer(index, await self._searches.facet_search(index, request.access.narrowed(index.uid, body)))
+
+    async def similar(self, request: Request) -> Response:
+        """Documents like one."""
+        body = await json_object(self._verdicts, request, "/indexes/{index}/similar")
+        return await self._find_similar(request, await self._index(request, "/similar"), body)
+
+    async def similar_by_query(self, request: Request) -> Response:
+        """The same by query parameters."""
+        body = await self._query_body(request, "/similar", SIMILAR_PARAMETERS)
+        index = await self._index(request, "/similar")
+        try:
+            found = await self._find_similar(request, index, body)
+        except ApiError as refusal:
+            if refusal.status == 400:
+                await self._check(request, "/similar")
+            raise
+        if body.get("filter", "") is None:
+            raise node_error(400, "invalid_similar_filter", NULL_FILTER)
+        return found
+
+    async def _find_similar(self, request: Request, index: Index, body: Mapping[str, Any]) -> Response:
+        return _answer(index, await self._similar.find(index, request.access.narrowed(index.uid, body)))
 
     async def _query_body(self, request: Request, route: str, parameters: Mapping[str, Reader]) -> dict[str, Any]:
         """The query string as a body; a node's refusal of it, or ours of what only a node understands."""

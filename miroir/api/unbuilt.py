@@ -10,8 +10,6 @@ from miroir.errors import miroir_error
 from miroir.security import Action
 
 UNBUILT: Final[tuple[tuple[str, str, Action], ...]] = (
-    ("GET", "/indexes/{uid}/similar", "search"),
-    ("POST", "/indexes/{uid}/similar", "search"),
     ("PATCH", "/indexes/{uid}", "indexes.update"),
     ("POST", "/multi-search", "search"),
     ("POST", "/swap-indexes", "indexes.swap"),

@@ -30,7 +30,6 @@ UNBUILT: Final = frozenset(
         "tenant_affinity",
         "tracing",
         "ttl",
-        "vector_search",
     }
 )
 """Whole sections whose capability is not built."""
@@ -54,6 +53,7 @@ UNBUILT_KEYS: Final = {
     "server": frozenset({"trusted_proxies", "workers"}),
     "task_registry": frozenset({"cache_size", "redis_pool_max"}),
     "task_store": frozenset({"url"}),
+    "vector_search": frozenset({"enabled", "hybrid_alpha_default", "merge_strategy", "rrf_k"}),
 }
 """Single knobs of sections that are built."""
 

@@ -4,5 +4,14 @@ from miroir.search.documents import DocumentReader, Listed
 from miroir.search.planner import Planner
 from miroir.search.scatter import Scatter
 from miroir.search.service import Found, SearchService
+from miroir.search.similar import SimilarDocuments
 
-__all__ = ["DocumentReader", "Found", "Listed", "Planner", "Scatter", "SearchService"]
+__all__ = [
+    "DocumentReader",
+    "Found",
+    "Listed",
+    "Planner",
+    "Scatter",
+    "SearchService",
+    "SimilarDocuments",
+]

@@ -17,6 +17,8 @@ from miroir.search.request import Prepared
 _NODE_CUT: Final = 1000
 """Nodes list at least this many values of a facet; fewer means that all are there."""
 
+_ABSENT: Final = msgspec.Raw(b"")
+
 
 class NodeAnswer(msgspec.Struct, rename="camel"):
     """One node's answer to a search. Hits stay bytes; members we do not know are left out."""
@@ -28,10 +30,10 @@ class NodeAnswer(msgspec.Struct, rename="camel"):
     total_hits: int | None = None
     facet_distribution: dict[str, dict[str, int]] | None = None
     facet_stats: dict[str, FacetStats] | None = None
-    query_vector: msgspec.Raw | None = None
+    query_vector: msgspec.Raw = _ABSENT  # a `Raw | None` would take nothing but null
     semantic_hit_count: int | None = None
     degraded: bool | None = None
-    request_uid: msgspec.Raw | None = None
+    request_uid: msgspec.Raw = _ABSENT
 
     @property
     def total(self) -> int:
@@ -103,6 +105,11 @@ def _semantic_hits(page: Sequence[bytes]) -> int:
     return sum(1 for hit in page if b'"vectorSort":{' in hit[max(0, hit.rfind(DETAILS_MEMBER)) :])
 
 
+def _first(members: Sequence[msgspec.Raw]) -> bytes:
+    """The first of these members that came at all; empty if none did."""
+    return next(filter(None, map(bytes, members)), b"")
+
+
 def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
     """The client's answer. The same answers in the same order give the same bytes; none at all is a valid input."""
     index, window = prepared.index, prepared.window
@@ -127,16 +134,16 @@ def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
         b'],"query":',
         bytes(answers[0].query) if answers else orjson.dumps(prepared.query),
     ]
-    vector = next((answer.query_vector for answer in answers if answer.query_vector is not None), None)
-    if vector is not None:
-        parts += (b',"queryVector":', bytes(vector))
+    vector = _first([answer.query_vector for answer in answers])
+    if vector:
+        parts += (b',"queryVector":', vector)
     parts.append(b',"processingTimeMs":%d' % max([answer.processing_time_ms for answer in answers], default=0))
     parts.append(_totals(prepared, total))
     if prepared.facets is not None:
         parts.append(_facet_members(answers, prepared.facets, candidates, cap, dropped))
-    uid = next((answer.request_uid for answer in answers if answer.request_uid is not None), None)
-    if uid is not None:
-        parts += (b',"requestUid":', bytes(uid))
+    uid = _first([answer.request_uid for answer in answers])
+    if uid:
+        parts += (b',"requestUid":', uid)
     if any(answer.degraded for answer in answers):
         parts.append(b',"degraded":true')
     if any(answer.semantic_hit_count is not None for answer in answers):

@@ -106,7 +106,7 @@ def _set_flag(body: dict[str, Any], member: str) -> bool:
     return True
 
 
-def _shown_names(names: list[str] | None, displayed: frozenset[str] | None) -> list[str] | None:
+def shown_names(names: list[str] | None, displayed: frozenset[str] | None) -> list[str] | None:
     """Attributes to retrieve or highlight, `*` resolved where the client's displayed list allows it; None: all."""
     if names is None or "*" in names:
         return None if displayed is None else sorted(displayed)
@@ -176,12 +176,12 @@ def _fit_fields(
     Returns whether stamps come, whether `_formatted` may, and the names to cut documents and `_formatted` to.
     """
     displayed = None if index.displayed is None else frozenset(index.displayed)
-    retrieve = _shown_names(_names(body, "attributesToRetrieve"), displayed)
+    retrieve = shown_names(_names(body, "attributesToRetrieve"), displayed)
     formats: set[str] = set()
     all_formatted = False
     highlights = _names(body, "attributesToHighlight")
     if highlights is not None:
-        shown = _shown_names(highlights, displayed)
+        shown = shown_names(highlights, displayed)
         all_formatted = shown is None
         formats.update(shown or ())
         if shown is not None:

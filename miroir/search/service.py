@@ -47,14 +47,18 @@ class SearchService:
     async def search(self, index: Index, body: Mapping[str, Any]) -> Found:
         """`POST /indexes/{uid}/search` with this body."""
         prepared = prepare(body, index.view)
-        answers, gathered = await self._ask(index, "search", prepared.node_body, parse_answer)
+        answers, gathered = await ask_shards(
+            self._scatter, self._policy, index, "search", prepared.node_body, parse_answer
+        )
         return Found(merge(answers, prepared), gathered.unavailable, gathered.nodes_asked)
 
     async def facet_search(self, index: Index, body: Mapping[str, Any]) -> Found:
         """`POST /indexes/{uid}/facet-search` with this body."""
         asked = prepare_facet_search(body, index.view)
         try:
-            answers, gathered = await self._ask(index, "facet-search", asked.node_body, parse_facet_answer)
+            answers, gathered = await ask_shards(
+                self._scatter, self._policy, index, "facet-search", asked.node_body, parse_facet_answer
+            )
         except ApiError as refusal:
             raise _of_the_clients_rules(refusal, body.get("facetName"), index) from None
         problem = injected_filter(body.get("filter"), index.view)
@@ -62,25 +66,31 @@ class SearchService:
             raise node_error(400, "invalid_search_filter", problem)
         return Found(merge_facet_search(answers, asked), gathered.unavailable, gathered.nodes_asked)
 
-    async def _ask(
-        self, index: Index, route: str, body: NodeBody, parse: Callable[[bytes], Answer]
-    ) -> tuple[list[Answer], Gathered[Answer]]:
-        """The nodes' answers, by node. Raises `ApiError` for what a node refused, and for shards out of reach."""
-        target = f"/indexes/{quote(index.physical_uid)}/{route}"
-        request = Request(
-            physical_uid=index.physical_uid,
-            shards=index.row.shards,
-            call=lambda shards: NodeCall(route, "POST", target, body(shards)),
-            parse=parse,
-            is_ours=is_ours,
-        )
-        try:
-            gathered = await self._scatter.gather(request)
-        except NodeRefused as refusal:
-            raise refusal_of(index, refusal.status, refusal.body) from None
-        judge_coverage(gathered, index.row.shards, self._policy)
-        pairs = sorted(zip(gathered.targets, gathered.answers, strict=True), key=_by_node)
-        return [answer for _, answer in pairs], gathered
+
+async def ask_shards(
+    scatter: Scatter,
+    policy: UnavailablePolicy,
+    index: Index,
+    route: str,
+    body: NodeBody,
+    parse: Callable[[bytes], Answer],
+) -> tuple[list[Answer], Gathered[Answer]]:
+    """The nodes' answers, by node. Raises `ApiError` for what a node refused, and for shards out of reach."""
+    target = f"/indexes/{quote(index.physical_uid)}/{route}"
+    request = Request(
+        physical_uid=index.physical_uid,
+        shards=index.row.shards,
+        call=lambda shards: NodeCall(route, "POST", target, body(shards)),
+        parse=parse,
+        is_ours=is_ours,
+    )
+    try:
+        gathered = await scatter.gather(request)
+    except NodeRefused as refusal:
+        raise refusal_of(index, refusal.status, refusal.body) from None
+    judge_coverage(gathered, index.row.shards, policy)
+    pairs = sorted(zip(gathered.targets, gathered.answers, strict=True), key=_by_node)
+    return [answer for _, answer in pairs], gathered
 
 
 def _of_the_clients_rules(refusal: ApiError, name: Any, index: Index) -> ApiError:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.client import Api
+from tests.client import Api, wait_until
 
 _TIME = re.compile(rb'"processingTimeMs":\d+')
 _numbers = itertools.count(1)
@@ -80,7 +80,7 @@ class Twins:
         uid = f"twins_{next(_numbers)}"
         rows = list(documents)
         for api in (self.plain, self.miroir):
-            api.create_index(uid, "id")
+            _create(api, uid)
             api.update_settings(uid, settings)
             api.add_documents(uid, rows, batch=500)
         return uid
@@ -106,6 +106,18 @@ class Twins:
             f"  node:   {left.status_code} {one[around].decode(errors='replace')}\n"
             f"  miroir: {right.status_code} {other[around].decode(errors='replace')}"
         )
+
+
+def _create(api: Api, uid: str) -> None:
+    """Nodes that have just started on a busy machine may be out of sight for a moment: 503, and to be sent again."""
+    answers: list[httpx.Response] = []
+
+    def accepted() -> bool:
+        answers.append(api.request("POST", "/indexes", json={"uid": uid, "primaryKey": "id"}))
+        return answers[-1].status_code != 503
+
+    wait_until(accepted, 20, "the index taken")
+    api.wait_task(api.expect(answers[-1]))
 
 
 def timeless(response: httpx.Response) -> bytes:
