@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from random import Random
+from time import perf_counter
+from typing import Final
 
-from quart import Response, jsonify, request
+from quart import Response, g, jsonify, request
 from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -14,9 +17,11 @@ from miroir.cluster import Cluster
 from miroir.errors import ApiError, node_error
 from miroir.indexes import Registry
 from miroir.security import AdminDoor
-from miroir.telemetry import Metrics, get_logger
+from miroir.telemetry import Metrics, get_logger, log_request, request_id
 
 _log = get_logger(__name__)
+
+_UNKNOWN: Final = "(unknown)"
 
 
 def create_admin_app(
@@ -33,9 +38,13 @@ def create_admin_app(
     app.config["RESPONSE_TIMEOUT"] = None  # Quart would cut streams after a minute
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, the base class does not
 
+    rng = Random()
+
     @app.before_request
     async def admit() -> None:
         """Every route here asks for an admin key."""
+        g.started = perf_counter()
+        g.request_id = request_id(_header("x-request-id"), rng)
         door.admit(_header("authorization"), _header("x-admin-key"))
 
     @app.get("/_miroir/topology")
@@ -55,6 +64,15 @@ def create_admin_app(
         body, content_type = metrics.render()
         return Response(body, content_type=content_type)
 
+    @app.after_request
+    async def identify(response: Response) -> Response:
+        """Give the answer its request's id, and write the request's line."""
+        response.headers["x-request-id"] = g.request_id
+        template = _UNKNOWN if request.url_rule is None else str(request.url_rule)
+        milliseconds = (perf_counter() - g.started) * 1000.0
+        log_request(g.request_id, request.method, template, response.status_code, milliseconds)
+        return response
+
     @app.errorhandler(ApiError)
     async def api_error(error: ApiError) -> ResponseReturnValue:
         return jsonify(error.body()), error.status, dict(error.headers)
@@ -68,8 +86,9 @@ def create_admin_app(
 
     @app.errorhandler(Exception)
     async def unexpected(error: Exception) -> ResponseReturnValue:
-        _log.exception("admin request failed", path=request.path, exc_info=error)
-        body = node_error(500, "internal", "An internal error has occurred.", type="internal").body()
+        _log.exception("admin request failed", request_id=g.request_id, path=request.path, exc_info=error)
+        message = f"An internal error has occurred (request {g.request_id})."
+        body = node_error(500, "internal", message, type="internal").body()
         return jsonify(body), 500
 
     return app

@@ -24,10 +24,10 @@ from miroir.http import ClientDisconnected, Receive, Scope, Send
 from miroir.security import DataDoor
 from miroir.store import StoreError
 from miroir.telemetry import Metrics, get_logger, log_request
+from miroir.telemetry import request_id as new_request_id
 
 _log = get_logger(__name__)
 
-_SANE_ID: Final = frozenset(b"0123456789abcdefABCDEF-")
 _UNKNOWN: Final = "(unknown)"
 _CLIENT_GONE: Final = 499
 """Nobody gets it: the status in metrics and logs of a request whose client left before the answer."""
@@ -64,7 +64,7 @@ class DataPlane:
         """One request."""
         started = perf_counter()
         headers = dict(reversed(scope["headers"]))  # of a name sent twice the first counts, as on a node
-        request_id = self._request_id(headers.get(b"x-request-id"))
+        request_id = new_request_id(headers.get(b"x-request-id"), self._rng)
         template = _UNKNOWN
         self._metrics.request_started()
         status = _CLIENT_GONE
@@ -142,11 +142,6 @@ class DataPlane:
         allowed = self._router.methods(_raw_path(scope)) if status == 405 else ()
         headers = [(b"allow", ", ".join(allowed).encode())] if allowed else []
         return Response(status, headers=headers, content_type=b"")
-
-    def _request_id(self, given: bytes | None) -> str:
-        if given is not None and 0 < len(given) <= 64 and _SANE_ID.issuperset(given):
-            return given.decode()
-        return f"{self._rng.getrandbits(32):08x}"
 
 
 def _raw_path(scope: Scope) -> str:

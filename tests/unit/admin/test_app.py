@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -85,9 +86,34 @@ async def test_what_goes_wrong_is_a_500_that_gives_nothing_away() -> None:
     rig.fails = True
     status, body = await rig.call("/_miroir/metrics")
     assert status == 500
+    assert re.fullmatch(r"An internal error has occurred \(request [0-9a-f]{8}\)\.", body.pop("message"))
     assert body == {
-        "message": "An internal error has occurred.",
         "code": "internal",
         "type": "internal",
         "link": "https://docs.meilisearch.com/errors#internal",
     }
+
+
+@pytest.mark.parametrize("headers", [ADMIN, {}])
+@pytest.mark.parametrize("path", ["/_miroir/topology", "/_miroir/shards", "/_miroir/nowhere"])
+async def test_every_answer_carries_the_id_of_its_request(path: str, headers: dict[str, str]) -> None:
+    rig = Rig()
+    given = await rig.client.get(path, headers={**headers, "x-request-id": "00C0FFEE"})
+    assert given.headers["x-request-id"] == "00C0FFEE"
+    made = [(await rig.client.get(path, headers=headers)).headers["x-request-id"] for _ in range(2)]
+    assert all(re.fullmatch("[0-9a-f]{8}", each) for each in made)
+    assert made[0] != made[1]
+    odd = await rig.client.get(path, headers={**headers, "x-request-id": "not\tsane"})
+    assert re.fullmatch("[0-9a-f]{8}", odd.headers["x-request-id"])
+
+
+async def test_every_request_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[tuple[object, ...]] = []
+    monkeypatch.setattr("miroir.admin.app.log_request", lambda *line: lines.append(line[:4]))
+    rig = Rig()
+    for path in ("/_miroir/shards?index=books", "/_miroir/nowhere"):
+        await rig.client.get(path, headers={**ADMIN, "x-request-id": "00C0FFEE"})
+    assert lines == [
+        ("00C0FFEE", "GET", "/_miroir/shards", 200),
+        ("00C0FFEE", "GET", "(unknown)", 404),
+    ]
