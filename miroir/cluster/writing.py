@@ -15,7 +15,7 @@ What becomes of the node tasks afterwards is settlement (`miroir.tasks`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import trio
@@ -51,6 +51,10 @@ Calls = Callable[[Intent, tuple[int, ...]], Sequence[NodeCall]]
 """The requests one node gets, given the intent and the shards it owns of those written."""
 
 
+Prepare = Callable[[Intent, Collection[tuple[int, ...]]], Awaitable[None]]
+"""Work towards the requests that is too much for the event loop, given the intent and the shards of each node."""
+
+
 class NodeRefusal(Exception):
     """Every node that answered refused the write, and nothing happened anywhere. `body` is a node's error."""
 
@@ -75,6 +79,7 @@ class Operation:
     calls: Calls
     task: NewTask
     repeatable: bool = True
+    prepare: Prepare | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,8 @@ class Writer:
             raise _store_away(failure) from failure
         sending = _Sending()
         try:
+            if operation.prepare is not None:
+                await operation.prepare(intent, set(parts.values()))
             await self._send(operation, intent, parts, places, sending)
             committed = await self._conclude(operation, intent, placement, sending)
         except (ApiError, NodeRefusal):

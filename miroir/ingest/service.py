@@ -6,7 +6,7 @@ wholly or not at all, and so do we.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, Literal, TypeVar
@@ -107,7 +107,8 @@ class DocumentWriter:
             if not batch.items:
                 return await self._nothing_to_do(uid)
             try:
-                return await self._write(index, self._addition(index, method, batch))
+                size = len(upload.body)
+                return await self._write(index, await _apart(size, partial(self._addition, index, method, batch, size)))
             except MappingChanged:
                 continue
         raise _in_motion(uid)
@@ -125,7 +126,8 @@ class DocumentWriter:
             ),
         )
 
-    def _addition(self, index: Index, method: Method, batch: Batch) -> Operation:
+    def _addition(self, index: Index, method: Method, batch: Batch, size: int) -> Operation:
+        """The write of a batch whose payload has `size` bytes."""
         shards = index.row.shards
         target = f"/indexes/{quote(index.physical_uid)}/documents?primaryKey={quote(batch.primary_key or '')}"
         stamped: Stamped | None = None
@@ -140,6 +142,9 @@ class DocumentWriter:
                 body = bodies[owned] = node_payload(stamped, owned)
             return (NodeCall("documents", method, target, body),)
 
+        async def prepare(intent: Intent, parts: Collection[tuple[int, ...]]) -> None:
+            await _apart(size, lambda: [calls(intent, owned) for owned in parts])
+
         details: dict[str, Any] = {
             "receivedDocuments": batch.received,
             "indexedDocuments": None,
@@ -152,6 +157,7 @@ class DocumentWriter:
             shards=batch.shards(shards),
             calls=calls,
             task=NewTask(index.uid, "documentAdditionOrUpdate", details, now_text()),
+            prepare=prepare if size >= _LARGE_BYTES else None,
         )
 
     # -- delete ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -121,6 +121,30 @@ async def test_a_write_that_everybody_takes(bench: Bench) -> None:
         ]
     assert await bench.in_sync() == bench.placement.copies()
     assert await bench.fleet.repairs() == set()
+    await bench.assert_at_rest()
+
+
+async def test_a_write_is_prepared_for_every_node_before_anything_is_sent(bench: Bench) -> None:
+    every = tuple(range(SHARDS))
+    prepared: list[tuple[int, set[tuple[int, ...]], int]] = []
+
+    async def prepare(intent: Intent, parts: Collection[tuple[int, ...]]) -> None:
+        await trio.lowlevel.checkpoint()
+        sent = sum(len(node.received) for node in bench.fleet.nodes.values())
+        prepared.append((intent.stamp, set(parts), sent))
+
+    written = await bench.writer.write(replace(operation(*every), prepare=prepare))
+    assert prepared == [(written.task.stamp, set(bench.placement.shards_of_node.values()), 0)]
+
+
+async def test_a_write_that_cannot_be_prepared_leaves_no_intent(bench: Bench) -> None:
+    async def prepare(_: Intent, __: Collection[tuple[int, ...]]) -> None:
+        await trio.lowlevel.checkpoint()
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        await bench.writer.write(replace(operation(0), prepare=prepare))
+    assert bench.followed == []
     await bench.assert_at_rest()
 
 
