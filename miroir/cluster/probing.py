@@ -8,6 +8,7 @@ with copies that nobody trusts until they are refilled.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 from uuid import uuid4
@@ -104,6 +105,7 @@ class Prober:
         """One probe, and what follows from it."""
         client = self._cluster.clients[node]
         suspicions = self._cluster.suspicions(node)
+        taken = client.newest_taken  # before the node is asked: what it takes meanwhile it need not know yet
         with trio.move_on_after(self._timeout_s) as patience:
             try:
                 seen_before = self._known.get(node)
@@ -115,6 +117,8 @@ class Prober:
         if patience.cancelled_caught:
             self._cluster.node_missed(node, f"no answer within {self._timeout_s:g} s")
             return
+        if seen_before is not None:  # a disk that took a task since the last probe was as far as that
+            seen_before = replace(seen_before, highest_task_uid=max(seen_before.highest_task_uid, taken))
         await self._judge(node, seen_before, identity, highest, suspicions)
 
     async def _judge(
@@ -160,6 +164,7 @@ class Prober:
     async def _lost_disk(self, node: str, seen: NodeIdentity, loss: str) -> None:
         _log.error("node lost its disk", node_id=node, reason=loss, incarnation=seen.incarnation)
         self._cluster.node_condemned(node, loss)
+        self._cluster.clients[node].newest_taken = -1
         await self._store.drop_node_copies(node, f"{node}#{seen.incarnation}")
 
     async def _new_life(self, node: str) -> Identity | None:

@@ -98,6 +98,8 @@ class NodeClient:
         self.id = node_id
         self._pool = pool
         self._observe = observe
+        self.newest_taken = -1
+        """The highest uid under which this disk has taken a task of ours (`enqueue`); -1 for none that is known."""
 
     @property
     def has_idle_connection(self) -> bool:
@@ -173,9 +175,11 @@ class NodeClient:
             return Unknown(str(failure)) if failure.sent else Unsent(str(failure))
         if response.status in (200, 202):
             try:
-                return Accepted(_enqueued.decode(response.body).task_uid)
+                taken = _enqueued.decode(response.body).task_uid
             except msgspec.DecodeError as failure:
                 return Unknown(f"unreadable answer: {failure}")
+            self.newest_taken = max(self.newest_taken, taken)
+            return Accepted(taken)
         if 400 <= response.status < 500:
             return Refused(response.status, response.body)
         return Unknown(f"status {response.status}")

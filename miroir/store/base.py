@@ -296,7 +296,7 @@ class Store(Protocol):
     # -- nodes -------------------------------------------------------------------------------------------------------
 
     async def load_identities(self) -> dict[str, NodeIdentity]:
-        """Node id -> what is known of its disk."""
+        """Node id -> what is known of its disk: from `save_identity`, and from the node tasks of the newest tasks."""
 
     async def save_identity(self, identity: NodeIdentity) -> None:
         """Keep it; of one incarnation the highest task uid wins."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -72,3 +73,37 @@ def test_many_writes_over_many_restarts(cluster: Callable[..., Cluster], index_n
     assert tasks(node)[0]["indexUid"] == "_miroir_meta"
     running.nodes[0].kill()
     assert all_ids(running, index_name)[0] == list(range(count + 5))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_disk_rolled_back_to_a_point_nobody_looked_at_is_found_out(
+    restarted: bool, cluster: Callable[..., Cluster], index_name: str
+) -> None:
+    """Its newest task is newer than the last that a probe has seen, and older than the last that it took.
+
+    With and without a restart of Miroir, which must know from its store what the node took.
+    """
+    running = cluster(groups=1, nodes=2, rf=2, fresh=True, over=SELDOM)
+    running.client.create_index(index_name, "id")
+    running.client.add_documents(index_name, documents(0, 20))
+    node = running.nodes[1]
+    running.client.add_documents(index_name, documents(20, 20))  # looked at, and written to
+    node.kill()
+    taken = shutil.copytree(node.directory, node.directory.with_name("taken"))
+    node.restart()
+    for first in (40, 60):
+        running.client.add_documents(index_name, documents(first, 20))
+    if restarted:
+        running.server.kill()
+    node.kill()
+    shutil.rmtree(node.directory)
+    taken.rename(node.directory)
+    node.restart()
+    if restarted:
+        running.server.restart()
+    response = add(running, index_name, documents(80, 20))
+    assert response.status_code == 202, response.text
+    wait_until(lambda: fully_repaired(running, index_name), 60, "the copies refilled")
+    assert_copies_equal(running, index_name)
+    running.nodes[0].kill()
+    wait_until(lambda: all_ids(running, index_name)[0] == list(range(100)), 20, "everything read from the other")

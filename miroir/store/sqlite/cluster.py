@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from typing import Final
 
 import orjson
 
 from miroir.store.rows import NodeIdentity, TopologyRow
 from miroir.store.sqlite.encoding import json_text
 from miroir.store.sqlite.writer import Tx
+
+_NEWEST_TASKS: Final = 1000
 
 
 def cluster_id(db: sqlite3.Connection) -> str:
@@ -39,7 +42,13 @@ def save_topology(tx: Tx, row: TopologyRow) -> bool:
 
 def load_identities(db: sqlite3.Connection) -> dict[str, NodeIdentity]:
     """`Store.load_identities`."""
-    rows = db.execute("SELECT node, incarnation, highest_task_uid FROM node_identities")
+    # What a node took after it was last looked at stands in the tasks, and the newest of those have the highest uids.
+    rows = db.execute(
+        "SELECT node, incarnation, max(highest_task_uid, coalesce((SELECT max(part.value ->> 2) "
+        "FROM (SELECT node_tasks FROM tasks ORDER BY uid DESC LIMIT ?) AS newest, json_each(newest.node_tasks) AS part "
+        "WHERE part.value ->> 0 = node AND part.value ->> 1 = incarnation), -1)) FROM node_identities",
+        (_NEWEST_TASKS,),
+    )
     return {row[0]: NodeIdentity(*row) for row in rows}
 
 

@@ -142,6 +142,45 @@ async def test_a_lost_disk(probed: Fleet, loss: str) -> None:
     assert probed.cluster.usable("meili-0")
 
 
+async def test_a_disk_rolled_back_to_a_point_since_the_last_probe(probed: Fleet) -> None:
+    """It has every task a probe has seen, and lacks one that it took afterwards."""
+    node = _node(probed)
+    prober = _prober(probed)
+    await prober.first_look()
+    node.highest = 50
+    await prober.probe("meili-0")
+    life = probed.cluster.incarnations["meili-0"]
+    node.newest_taken, node.highest = 60, 60
+    await prober.probe("meili-0")
+    assert probed.cluster.incarnations["meili-0"] == life, "it has what it took"
+    node.newest_taken, node.highest = 70, 65
+    await prober.probe("meili-0")
+    assert probed.cluster.incarnations["meili-0"] != life
+    assert await probed.repairs() == {
+        (shard, "meili-0") for shard in probed.cluster.placement(SHARDS).shards_of_node["meili-0"]
+    }
+    node.highest = 66
+    await prober.probe("meili-0")
+    assert probed.cluster.usable("meili-0"), "what the old disk took is not asked of the new one"
+
+
+async def test_what_a_node_takes_while_it_is_looked_at_it_need_not_know_yet(probed: Fleet) -> None:
+    node = _node(probed)
+    prober = _prober(probed)
+    await prober.first_look()
+    life = probed.cluster.incarnations["meili-0"]
+
+    async def take() -> int:
+        highest = node.highest
+        node.newest_taken = 500
+        await trio.lowlevel.checkpoint()
+        return highest
+
+    node.highest_task_uid = take  # type: ignore[method-assign]
+    await prober.probe("meili-0")
+    assert probed.cluster.incarnations["meili-0"] == life
+
+
 async def test_the_last_copy_is_never_replaced_by_nothing(tmp_path: Path) -> None:
     """With one copy, a wiped node leaves its shards to nobody: they are unavailable, not empty."""
     async with fleet(tmp_path, plain(1, 2, 1)) as opened:

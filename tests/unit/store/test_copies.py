@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 import trio
 
-from miroir.store import HoldRow, MappingChanged, NodeIdentity, Repair, Store
+from miroir.store import HoldRow, MappingChanged, NodeIdentity, NodeTask, Repair, Store
 from tests.unit.store.places import Place
-from tests.unit.store.samples import NODES, Clock, announce, begun, copies, found, written
+from tests.unit.store.samples import NODES, Clock, announce, begun, copies, found, new_task, written
 
 
 async def test_a_node_that_lost_its_disk_leaves_every_set_but_never_as_the_last(store: Store) -> None:
@@ -105,6 +105,16 @@ async def test_of_one_incarnation_the_highest_task_uid_wins(store: Store) -> Non
     await store.save_identity(NodeIdentity("a", "i2", 4))
     await store.save_identity(NodeIdentity("b", "i1", 5))
     assert await store.load_identities() == {"a": NodeIdentity("a", "i2", 4), "b": NodeIdentity("b", "i1", 5)}
+
+
+async def test_what_a_node_took_after_it_was_looked_at_is_known_from_the_tasks(store: Store) -> None:
+    await store.save_identity(NodeIdentity("a", "i2", 40))
+    await store.save_identity(NodeIdentity("b", "i1", 3))
+    parts = (NodeTask("a", "i1", 90, (0,)), NodeTask("a", "i2", 41, (0,)), NodeTask("b", "i1", 2, (0,)))
+    await store.add_task(new_task(node_tasks=parts))
+    await store.add_task(new_task(node_tasks=(NodeTask("a", "i2", 43, (0,)), NodeTask("c", "i1", 7, (0,)))))
+    await store.add_task(new_task())
+    assert await store.load_identities() == {"a": NodeIdentity("a", "i2", 43), "b": NodeIdentity("b", "i1", 3)}
 
 
 async def test_the_cluster_id_is_made_once(place: Place, clock: Clock) -> None:
