@@ -37,6 +37,7 @@ from miroir.api import (
     FeatureResource,
     IdempotencyKeys,
     IndexResource,
+    NameResource,
     Router,
     SearchResource,
     SelectionResource,
@@ -80,7 +81,7 @@ from miroir.http import (
     server_tls,
 )
 from miroir.http import serve as serve_http
-from miroir.indexes import GarbageCollector, IndexService, Registry, client_text
+from miroir.indexes import GarbageCollector, IndexService, Naming, Registry, client_text
 from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
@@ -278,6 +279,17 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     )
     policy = config.scatter.unavailable_shard_policy
     reader = DocumentReader(scatter, planner, policy)
+    naming = Naming(
+        store,
+        registry,
+        indexes,
+        tracker,
+        holds,
+        reader.count,
+        peer=peer,
+        patience_s=config.server.request_timeout_ms / 2000.0,
+    )
+    await naming.load()
     searches = SearchService(scatter, policy)
     similar = SimilarDocuments(scatter, planner, policy, over_fetch=config.vector_search.over_fetch_factor)
     copies = NodeCopies(cluster, store, registry, indexes, lanes, batch_size=config.rebalancer.migration_batch_size)
@@ -301,6 +313,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         SystemResource(cluster, registry, reader, default_shards=config.shards, node_timeout_s=node_timeout_s),
         IndexResource(registry, indexes, verdicts),
         SettingsResource(registry, indexes, verdicts),
+        NameResource(naming, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, similar, verdicts),
@@ -360,6 +373,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             "cancelations": canceler.run,
             "deletions": deleter.run,
             "garbage": garbage.run,
+            "names": naming.run,
             "repair": repairer.run,
             "intents": expiry.run,
             "pruner": pruner.run,

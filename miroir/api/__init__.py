@@ -8,6 +8,7 @@ from miroir.api.feature_routes import FeatureResource
 from miroir.api.idempotency import IdempotencyKeys
 from miroir.api.index_routes import IndexResource
 from miroir.api.leaving import Clients
+from miroir.api.name_routes import NameResource
 from miroir.api.plane import DataPlane
 from miroir.api.routing import Router
 from miroir.api.search_routes import SearchResource
@@ -28,6 +29,7 @@ __all__ = [
     "FeatureResource",
     "IdempotencyKeys",
     "IndexResource",
+    "NameResource",
     "Router",
     "SearchResource",
     "SelectionResource",

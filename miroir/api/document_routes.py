@@ -96,10 +96,10 @@ class DocumentResource:
     async def get(self, request: Request) -> Response:
         """One document."""
         uid, key = request.params
-        index = self._registry.find(uid)
+        index = self._registry.find_for_reads(uid)
         if index is None:
             check_uid(uid)
-            index = self._registry.get(uid)
+            index = self._registry.get_for_reads(uid)
         return Response(200, await self._reader.get(index, key, request.query_string.decode("latin-1")))
 
     async def list(self, request: Request) -> Response:
@@ -138,7 +138,7 @@ class DocumentResource:
 
     async def _list(self, uid: str, wanted: Mapping[str, Any]) -> Response:
         check_uid(uid)
-        listed: Listed = await self._reader.list(self._registry.get(uid), wanted)
+        listed: Listed = await self._reader.list(self._registry.get_for_reads(uid), wanted)
         tail = {"offset": wanted.get("offset", 0), "limit": wanted.get("limit", 20), "total": listed.total}
         body = b'{"results":[' + b",".join(listed.documents) + b"]," + orjson.dumps(tail)[1:]
         return Response(200, body, degraded_shards(listed.unavailable))

@@ -32,7 +32,7 @@ class IndexResource:
         """A page of indexes, by uid."""
         query = Query(request, ("offset", "limit"), "index")
         offset, limit = query.number("offset", 0), query.number("limit", 20)
-        found = [index for index in self._registry.all() if request.access.covers(index.uid)]
+        found = [index for index in self._registry.all_for_reads() if request.access.covers(index.uid)]
         return json_response(
             200,
             {
@@ -70,10 +70,10 @@ class IndexResource:
 
     def _known(self, request: Request) -> Index:
         uid = request.params[0]
-        index = self._registry.find(uid)
+        index = self._registry.find_for_reads(uid)
         if index is None:
             check_uid(uid)
-        return self._registry.get(uid)
+        return self._registry.get_for_reads(uid)
 
 
 def index_view(index: Index) -> dict[str, Any]:

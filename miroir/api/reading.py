@@ -70,10 +70,7 @@ class Query:
         self._codes = codes
         for name in self._values:
             if name not in known:
-                meant = _meant(name, known)
-                hint = f"did you mean `{meant}`? " if meant else ""
-                listed = ", ".join(f"`{each}`" for each in known)
-                raise node_error(400, "bad_request", f"Unknown parameter `{name}`: {hint}expected one of {listed}")
+                raise node_error(400, "bad_request", f"Unknown parameter `{name}`: {_expected(name, known)}")
 
     def text(self, name: str) -> str | None:
         """As sent."""
@@ -132,6 +129,17 @@ def parse_number(text: str, bits: int = 64) -> int:
 def parse_uid(text: str) -> int:
     """A task's uid: 32 bits, as on a node."""
     return parse_number(text, 32)
+
+
+def unknown_field(name: str, known: Sequence[str], inside: str = "") -> ApiError:
+    """400 for a member of a body that no node knows; `inside`: what tells where, if it is not the top."""
+    return node_error(400, "bad_request", f"Unknown field `{name}`{inside}: {_expected(name, known)}")
+
+
+def _expected(name: str, known: Sequence[str]) -> str:
+    meant = _meant(name, known)
+    hint = f"did you mean `{meant}`? " if meant else ""
+    return f"{hint}expected one of {', '.join(f'`{each}`' for each in known)}"
 
 
 def _meant(name: str, known: Sequence[str]) -> str | None:

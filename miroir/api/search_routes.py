@@ -89,18 +89,18 @@ class SearchResource:
         except ValueError as failure:
             await self._check(request, route)
             check_uid(request.params[0])
-            self._registry.get(request.params[0])
+            self._registry.get_for_reads(request.params[0])
             raise miroir_error("miroir_not_supported", f"This query cannot be asked of shards: {failure}.") from None
 
     async def _index(self, request: Request, route: str) -> Index:
         """The index of the path; without one, a node first says what else is wrong with the request."""
         uid = request.params[0]
-        index = self._registry.find(uid)
+        index = self._registry.find_for_reads(uid)
         if index is not None:
             return index
         await self._check(request, route)
         check_uid(uid)
-        return self._registry.get(uid)
+        return self._registry.get_for_reads(uid)
 
     async def _check(self, request: Request, route: str) -> None:
         """Raise a node's refusal of the request itself, whatever index it is about."""

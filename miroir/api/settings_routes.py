@@ -100,10 +100,10 @@ class SettingsResource:
 
     def _known(self, request: Request) -> Index:
         uid = request.params[0]
-        index = self._registry.find(uid)
+        index = self._registry.find_for_reads(uid)
         if index is None:
             check_uid(uid)
-        return self._registry.get(uid)
+        return self._registry.get_for_reads(uid)
 
 
 def path_of(name: str) -> str:

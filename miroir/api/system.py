@@ -91,7 +91,7 @@ class SystemResource:
         """Every index the key covers in documents, not copies; sizes as they are on the disks."""
         by_node = await self._node_stats()
         found: dict[str, Any] = {}
-        shown = [index for index in self._registry.all() if request.access.covers(index.uid)]
+        shown = [index for index in self._registry.all_for_reads() if request.access.covers(index.uid)]
         updates = [stats["lastUpdate"] or "" for stats in by_node.values()]
         if request.access.visible is not None:
             updates = [index.row.updated_at for index in shown]
@@ -111,11 +111,11 @@ class SystemResource:
         """One index."""
         uid = request.params[0]
         check_uid(uid)
-        self._registry.get(uid)
+        self._registry.get_for_reads(uid)
         return json_response(200, (await self._index(uid, await self._node_stats())).view())
 
     async def _index(self, uid: str, by_node: dict[str, dict[str, Any]]) -> IndexStatistics:
-        index = self._registry.get(uid)
+        index = self._registry.get_for_reads(uid)
         documents, _ = await self._documents.count(index)
         placement = self._cluster.placement(index.row.shards)
         said = {

@@ -1,6 +1,8 @@
 """Indexes: their registry, their settings and what of them is shown."""
 
 from miroir.indexes.garbage import GarbageCollector
+from miroir.indexes.moves import Swap
+from miroir.indexes.naming import Naming
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
 from miroir.indexes.service import IndexService, check_uid, client_text, is_uid, refusal_of
 from miroir.indexes.view import IndexView
@@ -10,7 +12,9 @@ __all__ = [
     "Index",
     "IndexService",
     "IndexView",
+    "Naming",
     "Registry",
+    "Swap",
     "check_uid",
     "client_text",
     "index_not_found",

@@ -33,7 +33,7 @@ from miroir.indexes.settings import (
 from miroir.indexes.taking_back import taken_back
 from miroir.indexes.task_details import settings_details
 from miroir.nodes import NodeAnswerError, NodeCall, error_of
-from miroir.store import IndexRow, MappingChanged, NewTask, Store, StoreError, TaskQuery, TaskRow, current_claim
+from miroir.store import Held, IndexRow, MappingChanged, NewTask, Store, StoreError, TaskQuery, TaskRow, current_claim
 from miroir.tasks import COPIES_NOTE, TaskTracker, now_text
 from miroir.telemetry import get_logger
 
@@ -93,7 +93,7 @@ class IndexService:
             if index is not None and await self._made_before(index):
                 return await self._registered(uid, primary_key)
             if index is not None:
-                return await self._fail(
+                return await self.fail(
                     "indexCreation",
                     uid,
                     {"primaryKey": primary_key},
@@ -147,26 +147,30 @@ class IndexService:
             row, inserted = await self._store.insert_index(row, copies, claim)
             index = self._registry.put(row)
         if not inserted:  # another process was faster
-            return await self._fail(
+            return await self.fail(
                 "indexCreation",
                 uid,
                 {"primaryKey": primary_key},
                 node_error(400, "index_already_exists", f"Index `{uid}` already exists.").body(),
             )
-        calls = self.calls_to_restore(index, None)
-        operation = Operation(
-            index_uid=uid,
-            physical_uid=row.physical_uid,
-            index_shards=shards,
-            shards=tuple(range(shards)),
-            calls=lambda _intent, _shards: calls,
-            task=NewTask(uid, "indexCreation", {"primaryKey": primary_key}, now, origin=origin),
-        )
+        task = NewTask(uid, "indexCreation", {"primaryKey": primary_key}, now, origin=origin)
         try:
-            return (await self._write(index, operation)).task
+            return (await self._write(index, self._creation(index, task))).task
         except ApiError:
             await self._roll_back(index)
             raise
+
+    def _creation(self, index: Index, task: NewTask) -> Operation:
+        calls = self.calls_to_restore(index, None)
+        shards = index.row.shards
+        return Operation(
+            index_uid=index.uid,
+            physical_uid=index.physical_uid,
+            index_shards=shards,
+            shards=tuple(range(shards)),
+            calls=lambda _intent, _shards: calls,
+            task=task,
+        )
 
     async def _free_physical_uid(self, uid: str) -> str:
         """A physical name that no node has an index of: what we did not create must never become ours to delete."""
@@ -257,7 +261,7 @@ class IndexService:
         async with self.changing(uid):
             index = self._registry.find(uid)
             if index is None:
-                return await self._fail("indexDeletion", uid, {"deletedDocuments": 0}, index_not_found(uid).body())
+                return await self.fail("indexDeletion", uid, {"deletedDocuments": 0}, index_not_found(uid).body())
             copies = len(self._cluster.placement(index.row.shards).owners[0])
             new_task = NewTask(
                 uid,
@@ -295,7 +299,7 @@ class IndexService:
         """
         check_reserved(change, anti_entropy=self._anti_entropy)
         if not creates and self._registry.find(uid) is None:
-            return await self._fail("settingsUpdate", uid, settings_details(change), index_not_found(uid).body())
+            return await self.fail("settingsUpdate", uid, settings_details(change), index_not_found(uid).body())
         await self.ensure(uid, None)
         return await self._change(uid, change)
 
@@ -304,7 +308,7 @@ class IndexService:
         nothing = dict.fromkeys(names)
         if self._registry.find(uid) is None:
             error = index_not_found(uid).body()
-            return await self._fail("settingsUpdate", uid, settings_details(nothing), error)
+            return await self.fail("settingsUpdate", uid, settings_details(nothing), error)
         return await self._change(uid, nothing)
 
     async def _change(self, uid: str, change: Mapping[str, Any]) -> TaskRow:
@@ -330,15 +334,43 @@ class IndexService:
             index = self._registry.get(uid)
             if index.row.primary_key is not None:
                 return index
-            before = index.row
-            row = await self._save(before, primary_key=primary_key)
             task = NewTask(uid, "settingsUpdate", {}, now_text(), origin="primary_key")
-            try:
-                await self._write(self._registry.get(uid), self._settings_operation(row, before, task))
-            except ApiError:
-                await self._save(row, primary_key=None)
-                raise
+            await self.give_primary_key(index, primary_key, task)
             return self._registry.get(uid)
+
+    async def give_primary_key(self, index: Index, primary_key: str, task: NewTask) -> TaskRow:
+        """Its first primary key. The caller holds `changing`."""
+        before = index.row
+        row = await self._save(before, primary_key=primary_key)
+        try:
+            return (await self._write(self._registry.get(row.uid), self._settings_operation(row, before, task))).task
+        except ApiError:
+            await self._save(row, primary_key=before.primary_key)
+            raise
+
+    async def make_anew(self, index: Index, primary_key: str, task: NewTask) -> TaskRow:
+        """An index that is empty under another primary key. The caller holds `changing`, and writes to the index.
+
+        Another physical index takes its place: a node refuses to change the key where a copy still holds a document,
+        and one that is behind may. There is nothing to roll back to when this does not stand: the nodes are given the
+        empty index by repair.
+        """
+        row = replace(
+            index.row,
+            physical_uid=await self._free_physical_uid(index.uid),
+            primary_key=primary_key,
+            settings_version=index.row.settings_version + 1,
+            updated_at=now_text(),
+        )
+        copies = self._cluster.placement(row.shards).copies()
+        with trio.CancelScope(shield=True):  # the store and what we remember of it must not part
+            try:
+                row = await self._store.replace_index(index.physical_uid, row, copies)
+            except (Held, MappingChanged):
+                raise miroir_error("miroir_overloaded", "The index was changed at the same time. Try again.") from None
+            self._forget(index)
+            renewed = self._registry.put(row)
+        return (await self._write(renewed, self._creation(renewed, task))).task
 
     def _settings_operation(self, row: IndexRow, before: IndexRow, task: NewTask) -> Operation:
         call = self._settings_call(row, self._expected(before))
@@ -378,16 +410,25 @@ class IndexService:
             return
         if task.type == "indexCreation":
             await self._creation_failed(index, task)
+        elif task.type == "indexUpdate":  # of its primary key, by which documents are written already
+            await self._see_to_it(index, task)
         elif task.type == "settingsUpdate" and {_PREVIOUS_NOTE, _WISHED_NOTE} <= task.details.keys():
+            await self._take_back(task)
+
+    async def _take_back(self, task: TaskRow) -> None:
+        """Settings that no node applied are not the index's, whatever it is called by then."""
+        while (index := self._registry.behind(task.physical_uid or "")) is not None:
             async with self.changing(index.uid):
-                current = self._registry.get(index.uid).row
-                wish = taken_back(wish_of(current), await self._undone(task))
-                row = await self._save(current, settings=msgspec.json.encode(wish))
+                if self._registry.find(index.uid) is not index:
+                    continue  # renamed, deleted or changed while somebody else had the lock
+                wish = taken_back(wish_of(index.row), await self._undone(task))
+                row = await self._save(index.row, settings=msgspec.json.encode(wish))
                 repair = NewTask(index.uid, "settingsUpdate", {}, now_text(), origin="rollback")
                 try:
-                    await self._write(index, self._settings_operation(row, current, repair))
+                    await self._write(index, self._settings_operation(row, index.row, repair))
                 except ApiError as failure:
                     _log.error("settings not rolled back", index=index.uid, reason=str(failure))
+                return
 
     async def _creation_failed(self, index: Index, task: TaskRow) -> None:
         """Roll back, unless something was acknowledged for the index meanwhile: then see to it that it is there."""
@@ -395,8 +436,12 @@ class IndexService:
         if task.origin == "client" and [each.uid for each in newest.tasks] == [task.uid]:
             await self._roll_back(index)
         else:
-            shards: dict[int, str | None] = dict.fromkeys(range(index.row.shards))
-            await self._store.queue_repairs(index.physical_uid, shards, "creation failed", since=task.stamp)
+            await self._see_to_it(index, task)
+
+    async def _see_to_it(self, index: Index, task: TaskRow) -> None:
+        """Have every node given the index as the registry has it, which a task that failed was to do."""
+        shards: dict[int, str | None] = dict.fromkeys(range(index.row.shards))
+        await self._store.queue_repairs(index.physical_uid, shards, f"{task.type} failed", since=task.stamp)
 
     async def _undone(self, task: TaskRow) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         """Wishes before and after this change, and those of earlier ones that came to nothing, newest first."""
@@ -414,7 +459,8 @@ class IndexService:
             if each.physical_uid == task.physical_uid and {_PREVIOUS_NOTE, _WISHED_NOTE} <= each.details.keys()
         ]
 
-    async def _fail(self, type: str, uid: str, details: Mapping[str, Any], error: ErrorBody) -> TaskRow:
+    async def fail(self, type: str, uid: str | None, details: Mapping[str, Any], error: ErrorBody) -> TaskRow:
+        """Register a task that a node would accept and then fail."""
         now = now_text()
         return await self._tracker.register(
             NewTask(uid, type, details, now, status="failed", error=error, started_at=now, finished_at=now)

@@ -16,8 +16,10 @@ from miroir.store.rows import (
     Committed,
     HoldRow,
     IdempotencyRow,
+    IndexMove,
     IndexRow,
     Intent,
+    Moved,
     NewTask,
     NodeIdentity,
     Repair,
@@ -125,6 +127,23 @@ class Store(Protocol):
 
         The physical index is kept as garbage (`list_garbage`). Raises `MappingChanged` if the name does not stand for
         it.
+        """
+
+    async def move_indexes(
+        self, moves: Sequence[IndexMove], task: NewTask, on_moved: Callable[[Moved], None]
+    ) -> TaskRow:
+        """Let physical indexes stand behind other names, all at once, and register `task`, in one transaction.
+
+        `on_moved` is called like `begin`'s `on_begun`. Raises `MappingChanged` if a name does not stand for its
+        physical index, or one is taken that no index leaves; `Held` while a write to one of them is between begin and
+        commit: it would land behind another name than it was meant for.
+        """
+
+    async def replace_index(self, physical_uid: str, row: IndexRow, in_sync: ShardCopies) -> IndexRow:
+        """Let the name stand for another, new physical index, with its first in-sync sets; the old one is garbage.
+
+        Raises `MappingChanged` if the name does not stand for `physical_uid` in the revision of `row`, and `Held` as
+        `move_indexes` does.
         """
 
     async def list_garbage(self) -> list[str]:
@@ -277,8 +296,8 @@ class Store(Protocol):
 
         A set of which every copy is lost stays whole, for none is better than another, and is queued for verification.
         A cancelation's mark stays only on a task that ends canceled. A task of an index that does not succeed has
-        something to follow (`list_follow_ups`). Returns the task and the in-sync sets that
-        changed. A task already terminal is returned as it is; an unknown one is a `KeyError`.
+        something to follow (`list_follow_ups`). Earlier tasks are renamed by `names`. Returns the task and the in-sync
+        sets that changed. A task already terminal is returned as it is; an unknown one is a `KeyError`.
         """
 
     async def list_follow_ups(self) -> list[TaskRow]:

@@ -35,6 +35,19 @@ class IndexRow:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexMove:
+    """A physical index goes from the name `uid` to the name `to`.
+
+    `updated_at`: the row's from now on; None: it stays as it is.
+    """
+
+    uid: str
+    physical_uid: str
+    to: str
+    updated_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NodeTask:
     """A task on one node that is a part of one of ours: `(node, incarnation, uid)` is unique for ever."""
 
@@ -87,6 +100,27 @@ class NewTask:
     origin: str = "client"
     physical_uid: str | None = None
     stamp: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Indexes under their new names, the task that says so, and the tasks that were open on them before it."""
+
+    task: TaskRow
+    rows: tuple[IndexRow, ...]
+    waits_for: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class NameChange:
+    """What earlier tasks are called after a move: those of `old` are of `new`; `both`: and the other way round.
+
+    In the details of earlier swaps the two names are always exchanged.
+    """
+
+    old: str
+    new: str
+    both: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +230,7 @@ class Settle:
     """All node tasks of a task are terminal, judged per shard: `lost` copies leave `in_sync` and are repaired.
 
     `applied`: shard -> copies that have it. Where none of those is trusted (any more), the task has failed after all,
-    with the error `doubt`: the copies that have it will be made like the trusted ones.
+    with the error `doubt`: the copies that have it will be made like the trusted ones. `names`: of the tasks before it.
     """
 
     task_uid: int
@@ -209,6 +243,7 @@ class Settle:
     lost: ShardCopies = field(default_factory=dict)
     applied: ShardCopies = field(default_factory=dict)
     doubt: ErrorBody | None = None
+    names: tuple[NameChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

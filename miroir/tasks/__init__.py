@@ -4,7 +4,7 @@ from miroir.tasks.batches import batch_view
 from miroir.tasks.cancelation import Canceler
 from miroir.tasks.clock import now_text
 from miroir.tasks.deletion import Deleter
-from miroir.tasks.details import COPIES_NOTE, DISTINCT_NOTE
+from miroir.tasks.details import COPIES_NOTE, DISTINCT_NOTE, shown
 from miroir.tasks.pruning import Pruner
 from miroir.tasks.snapshots import Snapshots
 from miroir.tasks.tracker import TaskTracker
@@ -23,6 +23,7 @@ __all__ = [
     "batch_view",
     "enqueued_view",
     "now_text",
+    "shown",
     "task_view",
     "webhook_view",
 ]

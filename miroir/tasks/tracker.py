@@ -22,7 +22,7 @@ from miroir.cluster import Cluster
 from miroir.errors import ErrorBody
 from miroir.http import ExchangeError
 from miroir.nodes import NodeAnswerError, NodeTaskView
-from miroir.store import NewTask, NodeTaskStatus, Settle, Store, TaskRow, TaskStatus
+from miroir.store import NameChange, NewTask, NodeTaskStatus, Settle, Store, TaskRow, TaskStatus
 from miroir.tasks.book import Book, Entry, Key
 from miroir.tasks.clock import nanoseconds_of, now_text
 from miroir.tasks.details import settled
@@ -145,11 +145,21 @@ class TaskTracker:
             if self._book.awaited(part.node) <= _OLDEST_AT_ONCE:
                 self._news[part.node].set()
 
-    async def conclude(self, task: TaskRow, status: TaskStatus, details: Mapping[str, Any], started_at: str) -> None:
-        """Close a followed task that no node has a part in: Miroir itself did what it asks for."""
+    async def conclude(
+        self,
+        task: TaskRow,
+        status: TaskStatus,
+        details: Mapping[str, Any],
+        started_at: str,
+        names: tuple[NameChange, ...] = (),
+    ) -> None:
+        """Close a followed task that no node has a part in: Miroir itself did what it asks for.
+
+        `names`: what it makes of the names of earlier tasks.
+        """
         entry = self._book.find(task.uid)
         if entry is not None:
-            settlement = Settle(task.uid, status, (), details, None, started_at, now_text())
+            settlement = Settle(task.uid, status, (), details, None, started_at, now_text(), names=names)
             await self._close(entry, settlement)
 
     async def run(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,8 +19,10 @@ from miroir.store.rows import (
     Committed,
     HoldRow,
     IdempotencyRow,
+    IndexMove,
     IndexRow,
     Intent,
+    Moved,
     NewTask,
     NodeIdentity,
     Repair,
@@ -133,6 +135,15 @@ class SqliteStore(Store):
 
     async def delete_index(self, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
         return await self._writer.run(lambda tx: indexes.delete_index(tx, uid, physical_uid, task))
+
+    async def move_indexes(
+        self, moves: Sequence[IndexMove], task: NewTask, on_moved: Callable[[Moved], None]
+    ) -> TaskRow:
+        moved = await self._writer.run(lambda tx: indexes.move_indexes(tx, moves, task), on_delivery=on_moved)
+        return moved.task
+
+    async def replace_index(self, physical_uid: str, row: IndexRow, in_sync: ShardCopies) -> IndexRow:
+        return await self._writer.run(lambda tx: indexes.replace_index(tx, physical_uid, row, in_sync))
 
     async def list_garbage(self) -> list[str]:
         return await self._reader.run(indexes.list_garbage)

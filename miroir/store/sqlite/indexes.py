@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from miroir.store.base import MappingChanged
-from miroir.store.rows import Claim, IndexRow, NewTask, ShardCopies, TaskRow
+from miroir.store.base import Held, MappingChanged
+from miroir.store.rows import Claim, IndexMove, IndexRow, Moved, NewTask, ShardCopies, TaskRow
 from miroir.store.sqlite import copies, idempotency, tasks
-from miroir.store.sqlite.encoding import SELECT_INDEX, index_row
+from miroir.store.sqlite.encoding import SELECT_INDEX, index_row, set_text
 from miroir.store.sqlite.writer import Tx
 
 _UID_PART: Final = 400
@@ -47,16 +48,48 @@ def update_index(tx: Tx, row: IndexRow) -> IndexRow:
 
 def delete_index(tx: Tx, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
     """`Store.delete_index`."""
-    present = _index(tx.db, uid)
-    if present is None or present.physical_uid != physical_uid:
-        raise MappingChanged(f"{uid} does not stand for {physical_uid}")
+    _standing(tx.db, uid, physical_uid)
     tx.db.execute("DELETE FROM indexes WHERE uid = ?", (uid,))
-    tx.db.execute("DELETE FROM in_sync WHERE physical_uid = ?", (physical_uid,))
-    tx.db.execute("DELETE FROM repairs WHERE physical_uid = ?", (physical_uid,))
-    tx.db.execute("DELETE FROM intents WHERE physical_uid = ?", (physical_uid,))
-    tx.db.execute("UPDATE physical_uids SET garbage = 1 WHERE name = ?", (physical_uid,))
-    idempotency.unmade(tx, physical_uid)
+    _discard(tx, physical_uid)
     return tasks.register(tx, task)
+
+
+def move_indexes(tx: Tx, moves: Sequence[IndexMove], task: NewTask) -> Moved:
+    """`Store.move_indexes`, but for `on_moved`."""
+    rows = [_standing(tx.db, move.uid, move.physical_uid) for move in moves]
+    leaving = {move.uid for move in moves}
+    for move in moves:
+        if move.to not in leaving and _index(tx.db, move.to) is not None:
+            raise MappingChanged(f"{move.to} is taken")
+    physical_uids = [move.physical_uid for move in moves]
+    _check_written(tx, physical_uids)
+    open_tasks = tx.db.execute(
+        "SELECT uid FROM tasks WHERE status IN ('enqueued', 'processing') "
+        "AND physical_uid IN (SELECT value FROM json_each(?))",
+        (set_text(physical_uids),),
+    )
+    waits_for = frozenset(uid for (uid,) in open_tasks)
+    tx.db.executemany("DELETE FROM indexes WHERE uid = ?", [(uid,) for uid in leaving])
+    moved = tuple(
+        replace(row, uid=move.to, updated_at=move.updated_at or row.updated_at, revision=tx.next("revision"))
+        for row, move in zip(rows, moves, strict=True)
+    )
+    for row in moved:
+        _put(tx.db, row)
+    return Moved(tasks.register(tx, task), moved, waits_for)
+
+
+def replace_index(tx: Tx, physical_uid: str, row: IndexRow, in_sync: ShardCopies) -> IndexRow:
+    """`Store.replace_index`."""
+    present = _standing(tx.db, row.uid, physical_uid)
+    if present.revision != row.revision:
+        raise MappingChanged(f"{row.uid} has revision {present.revision}, not {row.revision}")
+    _check_written(tx, [physical_uid])
+    replaced = replace(row, revision=tx.next("revision"))
+    _put(tx.db, replaced)
+    _discard(tx, physical_uid)
+    copies.put_in_sync(tx, row.physical_uid, in_sync)
+    return replaced
 
 
 def next_physical_uid(tx: Tx, uid: str) -> str:
@@ -75,6 +108,31 @@ def list_garbage(db: sqlite3.Connection) -> list[str]:
 def forget_garbage(tx: Tx, physical_uid: str) -> None:
     """`Store.forget_garbage`."""
     tx.db.execute("UPDATE physical_uids SET garbage = 0 WHERE name = ?", (physical_uid,))
+
+
+def _discard(tx: Tx, physical_uid: str) -> None:
+    """No name stands for it any more: nothing is kept of it but that nodes have to drop it."""
+    for table in ("in_sync", "repairs", "intents"):
+        tx.db.execute(f"DELETE FROM {table} WHERE physical_uid = ?", (physical_uid,))  # noqa: S608 - constants
+    tx.db.execute("UPDATE physical_uids SET garbage = 1 WHERE name = ?", (physical_uid,))
+    idempotency.unmade(tx, physical_uid)
+
+
+def _check_written(tx: Tx, physical_uids: Iterable[str]) -> None:
+    """Raise `Held` while a write to one of them is between begin and commit."""
+    written = tx.db.execute(
+        "SELECT 1 FROM intents WHERE physical_uid IN (SELECT value FROM json_each(?)) LIMIT 1",
+        (set_text(physical_uids),),
+    ).fetchone()
+    if written is not None:
+        raise Held("a write", tx.now_ms)
+
+
+def _standing(db: sqlite3.Connection, uid: str, physical_uid: str) -> IndexRow:
+    row = _index(db, uid)
+    if row is None or row.physical_uid != physical_uid:
+        raise MappingChanged(f"{uid} does not stand for {physical_uid}")
+    return row
 
 
 def _index(db: sqlite3.Connection, uid: str) -> IndexRow | None:

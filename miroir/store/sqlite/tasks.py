@@ -8,7 +8,7 @@ from typing import Final
 
 from miroir.store.rfc3339 import nanoseconds
 from miroir.store.rows import NewTask, Settle, TaskRow
-from miroir.store.sqlite import copies, idempotency
+from miroir.store.sqlite import copies, idempotency, task_names
 from miroir.store.sqlite.encoding import SELECT_TASK, json_text, mapping_text, node_tasks_text, task_row
 from miroir.store.sqlite.writer import Tx
 
@@ -134,6 +134,7 @@ def settle(tx: Tx, settle: Settle) -> tuple[TaskRow, dict[int, frozenset[str]]]:
         finished_at=settle.finished_at,
         canceled_by=canceled_by,
     )
+    task_names.rename(tx, settle.names, settle.task_uid)
     if task.physical_uid is None:
         return settled, {}
     if settled.status != "succeeded":
