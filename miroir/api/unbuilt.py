@@ -10,12 +10,6 @@ from miroir.errors import miroir_error
 from miroir.security import Action
 
 UNBUILT: Final[tuple[tuple[str, str, Action], ...]] = (
-<<<<<<< HEAD
-    ("PATCH", "/indexes/{uid}", "indexes.update"),
-=======
-    ("GET", "/indexes/{uid}/similar", "search"),
-    ("POST", "/indexes/{uid}/similar", "search"),
->>>>>>> ff64946 (Rename and swap indexes, and change primary keys, in the registry's own transaction)
     ("POST", "/multi-search", "search"),
     ("GET", "/keys", "keys.get"),
     ("POST", "/keys", "keys.create"),
