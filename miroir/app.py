@@ -81,7 +81,7 @@ from miroir.http import (
     server_tls,
 )
 from miroir.http import serve as serve_http
-from miroir.indexes import GarbageCollector, IndexService, Naming, Registry, client_text
+from miroir.indexes import GarbageCollector, IndexService, Naming, Registry, Strays, client_text
 from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
@@ -260,6 +260,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         anti_entropy=anti_entropy,
     )
     garbage = GarbageCollector(cluster, store, tracker, indexes, lanes)
+    strays = Strays(cluster, store, garbage)
     documents = DocumentWriter(
         registry,
         indexes,
@@ -374,6 +375,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             "deletions": deleter.run,
             "garbage": garbage.run,
             "names": naming.run,
+            "strays": strays.run,
             "repair": repairer.run,
             "intents": expiry.run,
             "pruner": pruner.run,

@@ -5,6 +5,7 @@ from miroir.indexes.moves import Swap
 from miroir.indexes.naming import Naming
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
 from miroir.indexes.service import IndexService, check_uid, client_text, is_uid, refusal_of
+from miroir.indexes.strays import Strays
 from miroir.indexes.view import IndexView
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "IndexView",
     "Naming",
     "Registry",
+    "Strays",
     "Swap",
     "check_uid",
     "client_text",

@@ -70,7 +70,7 @@ class GarbageCollector:
         tasks: list[NodeTask] = []
         for node in sorted(self._cluster.clients):
             if node not in done and self._cluster.usable(node):
-                dropped = await self._drop(node, physical_uid)
+                dropped = await self.drop(node, physical_uid)
                 if dropped is not None:
                     done.add(node)
                     tasks.append(dropped)
@@ -82,7 +82,8 @@ class GarbageCollector:
             self._indexes.forget_physical(physical_uid)
             del self._dropped[physical_uid]
 
-    async def _drop(self, node: str, physical_uid: str) -> NodeTask | None:
+    async def drop(self, node: str, physical_uid: str) -> NodeTask | None:
+        """Have one node drop a physical index, in its lane; None when it did not take that."""
         place = self._lanes.join(node, physical_uid)
         outcome: Outcome = Unsent("the node did not answer in time")
         try:

@@ -6,7 +6,7 @@ shard in order and keeps which copies may be trusted; nothing else may.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from miroir.store.rows import (
@@ -145,6 +145,9 @@ class Store(Protocol):
         Raises `MappingChanged` if the name does not stand for `physical_uid` in the revision of `row`, and `Held` as
         `move_indexes` does.
         """
+
+    async def given_out(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these names that were ever given to a physical index, or tried (`next_physical_uid`)."""
 
     async def list_garbage(self) -> list[str]:
         """Physical indexes that no name stands for any more and that nodes may still hold."""

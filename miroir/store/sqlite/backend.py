@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -144,6 +144,9 @@ class SqliteStore(Store):
 
     async def replace_index(self, physical_uid: str, row: IndexRow, in_sync: ShardCopies) -> IndexRow:
         return await self._writer.run(lambda tx: indexes.replace_index(tx, physical_uid, row, in_sync))
+
+    async def given_out(self, names: Collection[str]) -> frozenset[str]:
+        return await self._reader.run(lambda db: indexes.given_out(db, names))
 
     async def list_garbage(self) -> list[str]:
         return await self._reader.run(indexes.list_garbage)

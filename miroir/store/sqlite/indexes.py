@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -98,6 +98,14 @@ def next_physical_uid(tx: Tx, uid: str) -> str:
     while not _reserve(tx.db, name):
         name = f"_miroir_{tx.next('physical_uid')}_{uid[:_UID_PART]}"
     return name
+
+
+def given_out(db: sqlite3.Connection, names: Collection[str]) -> frozenset[str]:
+    """`Store.given_out`."""
+    rows = db.execute(
+        "SELECT name FROM physical_uids WHERE name IN (SELECT value FROM json_each(?))", (set_text(names),)
+    )
+    return frozenset(name for (name,) in rows)
 
 
 def list_garbage(db: sqlite3.Connection) -> list[str]:
