@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import itemgetter
+from itertools import repeat
 from typing import Any, Final
+
+import orjson
 
 from miroir.cluster import shards_of
 from miroir.errors import ApiError, miroir_error
@@ -31,7 +33,8 @@ from miroir.stamps import RESERVED_FIELDS, UPDATED_FIELD
 
 _WITH_ANTI_ENTROPY: Final = frozenset(RESERVED_FIELDS)
 _WITHOUT: Final = _WITH_ANTI_ENTROPY - {UPDATED_FIELD}
-_VECTORS: Final = "_vectors"
+PLACE: Final = "_geo"
+VECTORS: Final = "_vectors"
 _ODD: Final = frozenset('"/\\')
 
 
@@ -70,15 +73,18 @@ def read_batch(
     what a node would fail as a task, the first in document order; `Unjudged` for vectors only a node can judge.
     """
     received = len(payload.documents)
-    _check_reserved(payload, _WITH_ANTI_ENTROPY if anti_entropy else _WITHOUT)
+    reserved = _WITH_ANTI_ENTROPY if anti_entropy else _WITHOUT
     if not received:
         return Batch(primary_key, [], [])
     try:
-        name = infer_primary_key(payload.values[0]) if primary_key is None else primary_key
+        name = infer_primary_key(orjson.loads(payload.documents[0])) if primary_key is None else primary_key
+        if not payload.look_at((name, PLACE, VECTORS), without=reserved):
+            _check_reserved(payload, reserved)
         keys = _plain_keys(payload, name)
         if keys is None:
             keys = _careful_keys(payload, name, reject_missing=reject_missing)
     except UnresolvedKey as failure:
+        _check_reserved(payload, reserved)
         if reject_missing:
             raise _key_required(index_uid, failure) from None
         raise TaskFailure(failure.error, received) from None
@@ -90,18 +96,23 @@ def read_batch(
 
 def _plain_keys(payload: Payload, name: str) -> list[str] | None:
     """The ids at a glance: a flat key, all values plain ids. None if any document needs a closer look."""
-    if "." in name or not name or payload.format is Format.NDJSON:
+    if "." in name or not name or (payload.format is Format.NDJSON and not _is_named_once(payload, name)):
         return None
-    try:
-        found = list(map(itemgetter(name), payload.values))
-    except KeyError:
-        return None
+    found = payload.members(name)
     kinds = set(map(type, found))
     # A decoded 0 may have been sent as -0, which is a float to a node and no id.
     if not kinds <= {str, int} or (int in kinds and 0 in found):
         return None
     keys = found if kinds == {str} else list(map(str, found))
     return keys if are_document_ids(keys) else None
+
+
+def _is_named_once(payload: Payload, name: str) -> bool:
+    """Whether every document certainly spells the name once: a node refuses an NDJSON document that has it twice."""
+    if not is_document_id(name) or not payload.spelled_plainly:
+        return False
+    counts = set(map(bytes.count, payload.documents, repeat(f'"{name}"'.encode())))
+    return counts <= {1}
 
 
 def _careful_keys(payload: Payload, name: str, *, reject_missing: bool) -> list[str]:
@@ -181,8 +192,8 @@ def _check_reserved(payload: Payload, reserved: frozenset[str]) -> None:
 
 def _check_vectors(payload: Payload) -> None:
     """Vectors of a shape every index takes pass; a node that has no settings at all refuses the others rightly."""
-    for value in payload.values:
-        if _VECTORS in value and not _is_vectors(value[_VECTORS]):
+    for value in payload.members(VECTORS, missing={}):
+        if not _is_vectors(value):
             raise Unjudged("vectors of a shape that nodes refuse", task=True)
 
 

@@ -36,8 +36,8 @@ _MOST: Final = (1 << 63) - 1
 _Reader = Callable[[str], Any]
 
 
-def read_csv(body: bytes, delimiter: str | None) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """The records as JSON objects, as bytes and decoded; `Unjudged` for what a node refuses.
+def read_csv(body: bytes, delimiter: str | None) -> list[bytes]:
+    """The records as JSON objects; `Unjudged` for what a node refuses.
 
     `delimiter` is one ASCII character, a comma if None.
     """
@@ -62,7 +62,7 @@ def read_csv(body: bytes, delimiter: str | None) -> tuple[list[bytes], list[dict
             values.append({name: read(field) for (name, read), field in zip(columns, record, strict=True)})
     except (csv.Error, ValueError) as error:
         raise Unjudged(f"not CSV to us: {error}") from None
-    return list(map(orjson.dumps, values)), values
+    return list(map(orjson.dumps, values))
 
 
 def _records(text: str, mark: str) -> Iterator[list[str]]:

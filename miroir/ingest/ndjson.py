@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
+from miroir.ingest.splitting import are_documents
 from miroir.ingest.unjudged import Unjudged
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
-def read_ndjson(body: bytes) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """The objects as sent, and decoded; `Unjudged` if anything else is among them."""
+def read_ndjson(body: bytes) -> list[bytes]:
+    """The objects as sent; `Unjudged` if anything else is among them."""
     texts = [line for line in map(_trim, body.split(b"\n")) if line]
+    if are_documents(texts):
+        return texts
     try:
         values = list(map(orjson.loads, texts))
     except orjson.JSONDecodeError:
@@ -26,7 +29,7 @@ def read_ndjson(body: bytes) -> tuple[list[bytes], list[dict[str, Any]]]:
             raise Unjudged(f"a value is no JSON to us: {error}") from None
     if not set(map(type, values)) <= {dict}:
         raise Unjudged("not every value is an object")
-    return texts, values
+    return texts
 
 
 def _trim(line: bytes) -> bytes:

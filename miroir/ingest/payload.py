@@ -1,12 +1,14 @@
-"""Document payloads: from a body as the client sent it to its documents, each as bytes and as a value.
+"""Document payloads: from a body as the client sent it to its documents, as bytes and, where it must be, as values.
 
-The bytes are what nodes get, so that numbers arrive as they were sent. The values are for reading keys and ids.
-Everything here is judged for the whole payload: a node applies one wholly or not at all.
+The bytes are what nodes get, so that numbers arrive as they were sent. Of the values only single members are needed
+(ids, places, vectors) unless something is odd. Everything here is judged for the whole payload: a node applies one
+wholly or not at all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import repeat
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from miroir.ingest.content import Format, check_content_type, check_json_content
 from miroir.ingest.csv_payload import read_csv
 from miroir.ingest.encoding import decompress, payload_too_large
 from miroir.ingest.ndjson import read_ndjson
+from miroir.ingest.splitting import Column, columns, decoded, spells_plainly, split_list
 from miroir.ingest.unjudged import Unjudged, is_too_deep
 
 __all__ = [
@@ -38,18 +41,46 @@ _LONE_DEPTH: Final = 127
 _SPLIT: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Payload:
     """The documents of one request, in the client's order.
 
-    `documents`: each a JSON object as sent, braces first and last. `values`: the same decoded, the last of equal names
-    winning; integers beyond 64 bits are floats there and `-0` is `0`. `single`: the body was one object, not a list.
+    `documents`: each a JSON object as sent, braces first and last. `text`: what they were cut from. `single`: the body
+    was one object, not a list.
     """
 
     format: Format
     documents: list[bytes]
-    values: list[dict[str, Any]]
+    text: bytes
     single: bool = False
+    _columns: dict[str, Column] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def values(self) -> list[dict[str, Any]]:
+        """The documents decoded: of equal names the last counts, integers beyond 64 bits are floats, `-0` is `0`."""
+        return list(map(orjson.loads, self.documents))
+
+    @cached_property
+    def spelled_plainly(self) -> bool:
+        """Whether a plain name can be searched for in the documents' bytes."""
+        return spells_plainly(self.text)
+
+    def look_at(self, names: tuple[str, ...], *, without: frozenset[str]) -> bool:
+        """Find these members of all documents in one go; False if that cannot be done, or a name in `without` is there.
+
+        A lone object is not looked at: a node reads it by other rules.
+        """
+        found = None if self.single else columns(self.documents, names, without)
+        if found is not None:
+            self._columns.update(found)
+        return found is not None
+
+    def members(self, name: str, missing: object = None) -> list[Any]:
+        """The member of that name of each document, decoded; `missing` for those that have none."""
+        column = self._columns.get(name)
+        if column is None:
+            return [value.get(name, missing) for value in self.values]
+        return decoded(column, missing)
 
 
 def decode_payload(
@@ -65,12 +96,16 @@ def decode_payload(
         raise node_error(400, "missing_payload", f"A {form.value} payload is missing.")
     if form is Format.JSON:
         return _read_json(plain)
-    documents, values = read_ndjson(plain) if form is Format.NDJSON else read_csv(plain, csv_delimiter)
+    documents = read_ndjson(plain) if form is Format.NDJSON else read_csv(plain, csv_delimiter)
     _check_depth(documents, _LISTED_DEPTH)
-    return Payload(form, documents, values)
+    return Payload(form, documents, plain)
 
 
 def _read_json(body: bytes) -> Payload:
+    split = split_list(body)
+    if split is not None:
+        _check_depth(split, _LISTED_DEPTH)
+        return Payload(Format.JSON, split, body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -82,7 +117,7 @@ def _read_json(body: bytes) -> Payload:
         document = body.strip(_SPACE)
         if is_too_deep(document, _LONE_DEPTH):
             raise Unjudged("an object nested deeper than a node reads")
-        return Payload(Format.JSON, [document], [value], single=True)
+        return Payload(Format.JSON, [document], document, single=True)
     if not isinstance(value, list):
         raise _neither_object_nor_list()
     if not set(map(type, value)) <= {dict}:
@@ -92,7 +127,7 @@ def _read_json(body: bytes) -> Payload:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise Unjudged(f"the list cannot be taken apart: {error}") from None
     _check_depth(documents, _LISTED_DEPTH)
-    return Payload(Format.JSON, documents, value)
+    return Payload(Format.JSON, documents, body)
 
 
 def _list_before_rubbish(body: bytes) -> tuple[bytes, list[Any]] | None:
@@ -121,6 +156,8 @@ def _loads_list(text: str) -> list[Any] | None:
 
 def _check_depth(documents: list[bytes], limit: int) -> None:
     """`Unjudged` if a document is nested deeper than a node can index: it answers 202 and fails the task."""
+    if max(map(len, documents), default=0) <= 2 * limit:
+        return  # too short for so many brackets, each of which is closed again
     most = sum(max(map(bytes.count, documents, repeat(bracket)), default=0) for bracket in (b"{", b"["))
     if most > limit and any(is_too_deep(document, limit) for document in documents):
         raise Unjudged("a document nested deeper than a node indexes", task=True)

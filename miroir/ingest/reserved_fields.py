@@ -9,39 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from typing import Any, Final
+from typing import Any
 
 from miroir.errors import ErrorBody, node_error
 from miroir.indexes import IndexView
 from miroir.ingest import json_text
-from miroir.ingest.batch import Batch
+from miroir.ingest.batch import PLACE, VECTORS, Batch
 from miroir.ingest.payload import Payload
 from miroir.ingest.primary_key import TaskFailure
-
-_GEO: Final = "_geo"
-_VECTORS: Final = "_vectors"
 
 
 def check_reserved_fields(payload: Payload, batch: Batch, index: IndexView) -> None:
     """Raise `TaskFailure` for the first place, else the first vector, that a node of this index would refuse."""
     if has_places(index):
-        for key, document in zip(batch.keys, payload.values, strict=True):
-            problem = _geo_problem(key, document.get(_GEO))
+        for key, place in zip(batch.keys, payload.members(PLACE), strict=True):
+            problem = _geo_problem(key, place)
             if problem is not None:
                 raise _failure(index, "invalid_document_geo_field", problem, batch)
     if index.dimensions:
-        for key, document in zip(batch.keys, payload.values, strict=True):
-            problem = _vector_problem(key, document.get(_VECTORS), index.dimensions)
+        for key, vectors in zip(batch.keys, payload.members(VECTORS), strict=True):
+            problem = _vector_problem(key, vectors, index.dimensions)
             if problem is not None:
                 raise _failure(index, "invalid_vector_dimensions", problem, batch)
 
 
 def has_places(index: IndexView) -> bool:
     """Whether `_geo` is filterable or sortable; otherwise a node does not look at it."""
-    if _GEO in index.sortable:
+    if PLACE in index.sortable:
         return True
     for rule in index.filterable:
-        if rule == _GEO or (isinstance(rule, Mapping) and _GEO in (rule.get("attributePatterns") or ())):
+        if rule == PLACE or (isinstance(rule, Mapping) and PLACE in (rule.get("attributePatterns") or ())):
             return True
     return False
 

@@ -225,3 +225,20 @@ def test_payloads_of_any_length_get_their_positions() -> None:
     stamped = stamp_batch(batch_of(body), stamp=STAMP, shards=4, updated=True)
     places = [decode(json.loads(document)["_miroir_seq"]) - (STAMP << 25) for document in stamped.documents]
     assert places == list(range(count))
+
+
+@pytest.mark.parametrize("form", [Format.JSON, Format.NDJSON])
+@pytest.mark.parametrize("name", ["_miroir_shard", "\\u005fmiroir_shard", "_mi\\u0072oir_seq"])
+def test_a_field_of_ours_is_refused_however_it_is_spelled(name: str, form: Format) -> None:
+    document = f'{{"id":1,"{name}":"x"}}'
+    with pytest.raises(ApiError) as refused:
+        batch_of((f"[{document}]" if form is Format.JSON else document).encode(), form=form)
+    assert refused.value.code == "miroir_reserved_field"
+
+
+@pytest.mark.parametrize("again", ["id", "\\u0069d"])
+def test_a_key_that_comes_twice_in_a_line_is_refused_and_in_a_list_the_last_counts(again: str) -> None:
+    document = f'{{"id":1,"{again}":2}}'.encode()
+    with pytest.raises(TaskFailure):
+        batch_of(document, form=Format.NDJSON)
+    assert batch_of(b"[" + document + b"]").keys == ["2"]
