@@ -55,6 +55,11 @@ class Batch:
         return len(self.items)
 
     @property
+    def size(self) -> int:
+        """How many bytes those are."""
+        return sum(map(len, self.items))
+
+    @property
     def distinct(self) -> int:
         """How many documents those are once applied: of one id the last counts."""
         return len(set(self.keys))

@@ -6,7 +6,7 @@ wholly or not at all, and so do we.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, Literal, TypeVar
@@ -28,7 +28,10 @@ from miroir.store import Intent, MappingChanged, NewTask, TaskRow
 from miroir.tasks import DISTINCT_NOTE, TaskTracker, now_text
 
 _ATTEMPTS: Final = 3
-_LARGE_BYTES: Final = 1 << 18
+_LARGE_BYTES: Final = 1 << 19
+"""About two milliseconds of work."""
+_LARGE_COMPRESSED_BYTES: Final = 1 << 10
+_MANY: Final = 10_000
 
 Value = TypeVar("Value")
 
@@ -45,6 +48,11 @@ class Upload:
     encoding: bytes | None
     csv_delimiter: str | None
     primary_key: str | None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether reading it would keep others waiting; a compressed body may hold any number of bytes."""
+        return len(self.body) > (_LARGE_BYTES if self.encoding is None else _LARGE_COMPRESSED_BYTES)
 
 
 class DocumentWriter:
@@ -74,29 +82,12 @@ class DocumentWriter:
     async def add(self, uid: str, method: Method, upload: Upload, *, creates: bool = True) -> Written:
         """Write a payload. Creates the index if it must and may (`creates`), and settles its primary key."""
         check_uid(uid)
-        payload = await self._decode(upload)
+        payload: Payload | None = None
         for _ in range(_ATTEMPTS):
             index = self._registry.find(uid)
-            if index is None and not creates:
-                error = index_not_found(uid).body()
-                return await self.fail(uid, "documentAdditionOrUpdate", error, received=len(payload.documents))
-            known_key = index.row.primary_key if index is not None else None
             try:
-                if known_key is not None and upload.primary_key not in (None, known_key):
-                    raise TaskFailure(_other_key(known_key), len(payload.documents))
-                batch = await _apart(
-                    len(upload.body),
-                    partial(
-                        read_batch,
-                        payload,
-                        index_uid=uid,
-                        primary_key=known_key or upload.primary_key,
-                        anti_entropy=self._anti_entropy,
-                        reject_missing=self._reject_missing_key,
-                    ),
-                )
-                if index is not None:
-                    check_reserved_fields(payload, batch, index.view)
+                judge = partial(self._judge, uid, upload, payload, index, creates=creates)
+                payload, batch = await _apart(upload.is_large, judge)
             except TaskFailure as failure:
                 return await self.fail(uid, "documentAdditionOrUpdate", failure.error, received=failure.received)
             index = await self._indexes.ensure(uid, batch.primary_key)
@@ -107,43 +98,60 @@ class DocumentWriter:
             if not batch.items:
                 return await self._nothing_to_do(uid)
             try:
-                size = len(upload.body)
-                return await self._write(index, await _apart(size, partial(self._addition, index, method, batch, size)))
+                addition = await _apart(batch.received > _MANY, partial(self._addition, index, method, batch))
+                return await self._write(index, addition)
             except MappingChanged:
                 continue
         raise _in_motion(uid)
 
-    async def _decode(self, upload: Upload) -> Payload:
-        return await _apart(
-            len(upload.body),
-            partial(
-                decode_payload,
+    def _judge(
+        self, uid: str, upload: Upload, payload: Payload | None, index: Index | None, *, creates: bool
+    ) -> tuple[Payload, Batch]:
+        """Decode the payload, unless that was done, and find every id. Raises what both raise, and `TaskFailure`."""
+        if payload is None:
+            payload = decode_payload(
                 upload.body,
                 upload.format,
                 encoding=upload.encoding,
                 csv_delimiter=upload.csv_delimiter,
                 max_bytes=self._max_body_bytes,
-            ),
+            )
+        if index is None and not creates:
+            raise TaskFailure(index_not_found(uid).body(), len(payload.documents))
+        known_key = index.row.primary_key if index is not None else None
+        if known_key is not None and upload.primary_key not in (None, known_key):
+            raise TaskFailure(_other_key(known_key), len(payload.documents))
+        batch = read_batch(
+            payload,
+            index_uid=uid,
+            primary_key=known_key or upload.primary_key,
+            anti_entropy=self._anti_entropy,
+            reject_missing=self._reject_missing_key,
         )
+        if index is not None:
+            check_reserved_fields(payload, batch, index.view)
+        return payload, batch
 
-    def _addition(self, index: Index, method: Method, batch: Batch, size: int) -> Operation:
-        """The write of a batch whose payload has `size` bytes."""
+    def _addition(self, index: Index, method: Method, batch: Batch) -> Operation:
         shards = index.row.shards
         target = f"/indexes/{quote(index.physical_uid)}/documents?primaryKey={quote(batch.primary_key or '')}"
         stamped: Stamped | None = None
         bodies: dict[tuple[int, ...], bytes] = {}
 
-        def calls(intent: Intent, owned: tuple[int, ...]) -> Sequence[NodeCall]:
+        def make(intent: Intent, parts: Iterable[tuple[int, ...]]) -> None:
             nonlocal stamped
             if stamped is None:
                 stamped = stamp_batch(batch, stamp=intent.stamp, shards=shards, updated=self._anti_entropy)
-            body = bodies.get(owned)
-            if body is None:
-                body = bodies[owned] = node_payload(stamped, owned)
-            return (NodeCall("documents", method, target, body),)
+            for owned in parts:
+                if owned not in bodies:
+                    bodies[owned] = node_payload(stamped, owned)
 
         async def prepare(intent: Intent, parts: Collection[tuple[int, ...]]) -> None:
-            await _apart(size, lambda: [calls(intent, owned) for owned in parts])
+            await _apart(True, partial(make, intent, parts))
+
+        def calls(intent: Intent, owned: tuple[int, ...]) -> Sequence[NodeCall]:
+            make(intent, (owned,))
+            return (NodeCall("documents", method, target, bodies[owned]),)
 
         details: dict[str, Any] = {
             "receivedDocuments": batch.received,
@@ -157,7 +165,7 @@ class DocumentWriter:
             shards=batch.shards(shards),
             calls=calls,
             task=NewTask(index.uid, "documentAdditionOrUpdate", details, now_text()),
-            prepare=prepare if size >= _LARGE_BYTES else None,
+            prepare=prepare if batch.size > _LARGE_BYTES else None,
         )
 
     # -- delete ------------------------------------------------------------------------------------------------------
@@ -220,9 +228,9 @@ class DocumentWriter:
         return Written(task, ())
 
 
-async def _apart(size: int, work: Callable[[], Value]) -> Value:
-    """Do work on a body of `size` bytes: in a thread when it is large, or searches and probes would wait for it."""
-    if size < _LARGE_BYTES:
+async def _apart(is_large: bool, work: Callable[[], Value]) -> Value:
+    """Do work on a body, in a thread when that is large: searches and probes would wait for it."""
+    if not is_large:
         return work()
     return await trio.to_thread.run_sync(work, limiter=_limiter())
 
