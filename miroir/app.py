@@ -37,6 +37,7 @@ from miroir.api import (
     FeatureResource,
     IdempotencyKeys,
     IndexResource,
+    KeyResource,
     NameResource,
     Router,
     SearchResource,
@@ -86,7 +87,7 @@ from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
 from miroir.search import DocumentReader, Planner, Scatter, SearchService, SimilarDocuments
-from miroir.security import AdminDoor, DataDoor
+from miroir.security import AdminDoor, DataDoor, Keyring, KeyService, KeySync
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
 from miroir.tasks import Canceler, Deleter, Pruner, Snapshots, TaskTracker, Webhooks
@@ -159,6 +160,7 @@ async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
         for client in services.cluster.clients.values():
             stack.push_async_callback(client.aclose)
         await services.prober.first_look()
+        await services.key_sync.first_look()
         async with trio.open_nursery() as nursery:
             supervisor = Supervisor(nursery, services.metrics.worker_restarted)
             for name, worker in services.workers.items():
@@ -192,6 +194,7 @@ class _Services:
 
     cluster: Cluster
     prober: Prober
+    key_sync: KeySync
     metrics: Metrics
     refresh_metrics: Callable[[], Awaitable[None]]
     data_plane: DataPlane
@@ -303,6 +306,11 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     canceler, deleter = Canceler(cluster, store, tracker), Deleter(cluster, store, tracker)
     pruner = Pruner(store, config.task_registry, config.idempotency)
 
+    keyring = Keyring()
+    key_sync = KeySync(cluster, store, keyring, node_key=secrets.node_master_key, node_timeout_s=node_timeout_s)
+    api_keys = KeyService(cluster, store, keyring, key_sync, node_timeout_s=node_timeout_s)
+    await api_keys.recover()
+
     verdicts = Verdicts(cluster, node_timeout_s=node_timeout_s)
     keys = None
     if config.idempotency.enabled:
@@ -318,6 +326,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, similar, verdicts),
+        KeyResource(api_keys, verdicts),
         TaskResource(store, tracker, canceler, deleter, Snapshots(cluster, store, tracker)),
         BatchResource(store),
         WebhookResource(webhooks, verdicts),
@@ -327,7 +336,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     register_unbuilt(router)
     data_plane = DataPlane(
         router,
-        DataDoor(secrets.master_key),
+        DataDoor(secrets.master_key, keyring, key_sync),
         admission,
         BodyBudget(_BODIES_HELD * config.server.max_body_bytes),
         metrics,
@@ -364,12 +373,14 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     return _Services(
         cluster=cluster,
         prober=prober,
+        key_sync=key_sync,
         metrics=metrics,
         refresh_metrics=refresh_metrics,
         data_plane=data_plane,
         admin_app=cast(ASGIApp, admin_app),
         workers={
             "prober": prober.run,
+            "keys": key_sync.run,
             "tasks": tracker.run,
             "cancelations": canceler.run,
             "deletions": deleter.run,

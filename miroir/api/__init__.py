@@ -7,6 +7,7 @@ from miroir.api.document_routes import DocumentResource
 from miroir.api.feature_routes import FeatureResource
 from miroir.api.idempotency import IdempotencyKeys
 from miroir.api.index_routes import IndexResource
+from miroir.api.key_routes import KeyResource
 from miroir.api.leaving import Clients
 from miroir.api.name_routes import NameResource
 from miroir.api.plane import DataPlane
@@ -29,6 +30,7 @@ __all__ = [
     "FeatureResource",
     "IdempotencyKeys",
     "IndexResource",
+    "KeyResource",
     "NameResource",
     "Router",
     "SearchResource",

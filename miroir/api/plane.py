@@ -21,7 +21,7 @@ from miroir.api.messages import Request, Response, error_response
 from miroir.api.routing import Route, Router
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.http import ClientDisconnected, Receive, Scope, Send
-from miroir.security import DataDoor
+from miroir.security import Access, Action, DataDoor
 from miroir.store import StoreError
 from miroir.telemetry import Metrics, get_logger, log_request
 from miroir.telemetry import request_id as new_request_id
@@ -98,7 +98,7 @@ class DataPlane:
         try:
             if route.action is None:
                 return await route.endpoint(request)
-            self._door.admit(request.headers.get(b"authorization"))
+            request.access = await self._admit(route.action, route, request)
             async with self._budget.body(receive) as request.body:
                 with trio.CancelScope(deadline=trio.current_time() + self._timeout_s) as scope:
                     async with self._admission:
@@ -132,6 +132,16 @@ class DataPlane:
                     500, "internal", f"An internal error has occurred (request {request.request_id}).", type="internal"
                 )
             )
+
+    async def _admit(self, action: Action, route: Route, request: Request) -> Access:
+        """What the request may touch, or a node's refusal. Only a credential that nobody knows takes time."""
+        authorization = request.headers.get(b"authorization")
+        index = request.params[0] if route.names_index else None
+        access = self._door.admit(authorization, action, index)
+        if access is None:
+            with trio.fail_after(self._timeout_s):
+                access = await self._door.ask(authorization, action, index)
+        return access
 
     def _too_slow(self) -> ApiError:
         seconds = f"{self._timeout_s:g}"

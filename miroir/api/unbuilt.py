@@ -11,11 +11,6 @@ from miroir.security import Action
 
 UNBUILT: Final[tuple[tuple[str, str, Action], ...]] = (
     ("POST", "/multi-search", "search"),
-    ("GET", "/keys", "keys.get"),
-    ("POST", "/keys", "keys.create"),
-    ("GET", "/keys/{key}", "keys.get"),
-    ("PATCH", "/keys/{key}", "keys.update"),
-    ("DELETE", "/keys/{key}", "keys.delete"),
     ("POST", "/dumps", "dumps.create"),
     ("GET", "/metrics", "metrics.get"),
     ("GET", "/network", "network.get"),

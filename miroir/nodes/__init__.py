@@ -1,7 +1,8 @@
 """Nodes: typed calls to one Meilisearch node."""
 
 from miroir.nodes.answers import Accepted, NodeAnswerError, Outcome, Refused, Unconfirmed, Unknown, Unsent, error_of
-from miroir.nodes.client import NodeCall, NodeClient, NodeTaskView, Observer
+from miroir.nodes.client import NodeCall, NodeClient, NodeKey, NodeTaskView, Observer
+from miroir.nodes.credentials import ask_as
 from miroir.nodes.identity import META_INDEX, Identity
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "NodeAnswerError",
     "NodeCall",
     "NodeClient",
+    "NodeKey",
     "NodeTaskView",
     "Observer",
     "Outcome",
@@ -18,5 +20,6 @@ __all__ = [
     "Unconfirmed",
     "Unknown",
     "Unsent",
+    "ask_as",
     "error_of",
 ]

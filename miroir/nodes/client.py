@@ -67,6 +67,24 @@ class PoolFigures(NamedTuple):
     waiting: int
 
 
+class NodeKey(msgspec.Struct, rename="camel", frozen=True):
+    """An API key as the node shows it; `key` is its value."""
+
+    uid: str
+    key: str
+    actions: tuple[str, ...]
+    indexes: tuple[str, ...]
+    created_at: str
+    updated_at: str
+    name: str | None = None
+    description: str | None = None
+    expires_at: str | None = None
+
+
+class _KeyPage(msgspec.Struct):
+    results: list[NodeKey]
+
+
 class _IndexName(msgspec.Struct):
     uid: str
 
@@ -282,6 +300,11 @@ class NodeClient:
                 return task
             await trio.sleep(patience)
             patience = min(patience * 2, 0.5)
+
+    async def keys(self) -> list[NodeKey]:
+        """Every API key. `NodeAnswerError` with status 401 or 403 where we may not read them, or there are none."""
+        response = self._good(await self.call(NodeCall("keys", "GET", "/keys?limit=1000000")))
+        return msgspec.json.decode(response.body, type=_KeyPage).results
 
     async def index_names(self) -> list[str]:
         """Every index on the node, ours and hidden ones too."""

@@ -19,6 +19,7 @@ from miroir.store.rows import (
     IndexMove,
     IndexRow,
     Intent,
+    KeyRow,
     Moved,
     NewTask,
     NodeIdentity,
@@ -325,6 +326,17 @@ class Store(Protocol):
 
     async def cluster_id(self) -> str:
         """This cluster's id: made at random when the store was, never changed."""
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    async def list_keys(self) -> list[KeyRow]:
+        """Every key that ever was, by uid."""
+
+    async def put_key(self, row: KeyRow) -> None:
+        """Keep it, in the place of what was kept under its uid."""
+
+    async def forget_key(self, uid: str) -> None:
+        """It never came to be: no node has taken it."""
 
     # -- webhooks ----------------------------------------------------------------------------------------------------
 

@@ -282,6 +282,27 @@ class NodeIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRow:
+    """An API key, without its value. Texts as clients see them; `actions` and `indexes` in the client's order.
+
+    `making`: some node may have it, and it is none yet; nobody was told of it. `deleted` ones are kept for ever, so
+    that a node that was away when it was deleted cannot bring it back. `default_key` names the one of a new node's own
+    keys that it stands for.
+    """
+
+    uid: str
+    state: Literal["making", "live", "deleted"]
+    name: str | None
+    description: str | None
+    actions: tuple[str, ...]
+    indexes: tuple[str, ...]
+    expires_at: str | None
+    created_at: str
+    updated_at: str
+    default_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookRow:
     """An address that is told of every task that ends, and the headers it is sent with that."""
 

@@ -22,6 +22,7 @@ from miroir.store.rows import (
     IndexMove,
     IndexRow,
     Intent,
+    KeyRow,
     Moved,
     NewTask,
     NodeIdentity,
@@ -40,6 +41,7 @@ from miroir.store.sqlite import (
     holds,
     idempotency,
     indexes,
+    keys,
     task_listing,
     task_selection,
     tasks,
@@ -269,6 +271,17 @@ class SqliteStore(Store):
 
     async def cluster_id(self) -> str:
         return await self._reader.run(cluster.cluster_id)
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
+
+    async def list_keys(self) -> list[KeyRow]:
+        return await self._reader.run(keys.list_keys)
+
+    async def put_key(self, row: KeyRow) -> None:
+        await self._writer.run(lambda tx: keys.put_key(tx, row))
+
+    async def forget_key(self, uid: str) -> None:
+        await self._writer.run(lambda tx: keys.forget_key(tx, uid))
 
     # -- webhooks ------------------------------------------------------------------------------------------------------
 

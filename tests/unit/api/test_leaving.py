@@ -14,6 +14,7 @@ from miroir.api.messages import Request, Response
 from miroir.http import Message
 from miroir.security import DataDoor
 from miroir.telemetry import Metrics
+from tests.unit.security.strangers import Nobody, no_keys
 
 
 class Rig:
@@ -32,7 +33,7 @@ class Rig:
         router.add("POST", "/write", self.sleep, action="stats.get")
         self.plane = DataPlane(
             router,
-            DataDoor(None),
+            DataDoor(None, no_keys(), Nobody()),
             Admission(5),
             BodyBudget(1000),
             self.metrics,

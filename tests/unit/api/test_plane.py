@@ -19,6 +19,7 @@ from miroir.errors import miroir_error
 from miroir.http import Message
 from miroir.security import DataDoor
 from miroir.telemetry import Metrics
+from tests.unit.security.strangers import Nobody, no_keys
 
 KEY = "a-master-key-01234567"
 TIMEOUT_S = 5.0
@@ -39,7 +40,7 @@ class Rig:
         router.add("GET", "/overloaded", self.overloaded, action="stats.get")
         self.plane = DataPlane(
             router,
-            DataDoor(KEY),
+            DataDoor(KEY, no_keys(), Nobody()),
             Admission(limit),
             BodyBudget(1000),
             self.metrics,
