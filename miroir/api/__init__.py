@@ -9,6 +9,7 @@ from miroir.api.idempotency import IdempotencyKeys
 from miroir.api.index_routes import IndexResource
 from miroir.api.key_routes import KeyResource
 from miroir.api.leaving import Clients
+from miroir.api.multi_search_routes import MultiSearchResource
 from miroir.api.name_routes import NameResource
 from miroir.api.plane import DataPlane
 from miroir.api.routing import Router
@@ -31,6 +32,7 @@ __all__ = [
     "IdempotencyKeys",
     "IndexResource",
     "KeyResource",
+    "MultiSearchResource",
     "NameResource",
     "Router",
     "SearchResource",

@@ -10,7 +10,6 @@ from miroir.errors import miroir_error
 from miroir.security import Action
 
 UNBUILT: Final[tuple[tuple[str, str, Action], ...]] = (
-    ("POST", "/multi-search", "search"),
     ("POST", "/dumps", "dumps.create"),
     ("GET", "/metrics", "metrics.get"),
     ("GET", "/network", "network.get"),

@@ -17,7 +17,6 @@ UNBUILT: Final = frozenset(
         "hedging",
         "ilm",
         "leader_election",
-        "multi_search",
         "peer_discovery",
         "query_coalescing",
         "query_planner",
@@ -38,6 +37,7 @@ UNBUILT_KEYS: Final = {
     "anti_entropy": frozenset(
         {"auto_repair", "fingerprint_batch_size", "max_read_concurrency", "schedule", "shards_per_pass"}
     ),
+    "multi_search": frozenset({"enabled"}),
     "rebalancer": frozenset(
         {
             "auto_rebalance_on_recovery",

@@ -1,12 +1,14 @@
 """Searches and document reads over shards: plan, scatter, merge."""
 
 from miroir.search.documents import DocumentReader, Listed
+from miroir.search.multi_search import Deadlines, side_by_side
 from miroir.search.planner import Planner
 from miroir.search.scatter import Scatter
 from miroir.search.service import Found, SearchService
 from miroir.search.similar import SimilarDocuments
 
 __all__ = [
+    "Deadlines",
     "DocumentReader",
     "Found",
     "Listed",
@@ -14,4 +16,5 @@ __all__ = [
     "Scatter",
     "SearchService",
     "SimilarDocuments",
+    "side_by_side",
 ]
