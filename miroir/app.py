@@ -88,8 +88,6 @@ from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
 from miroir.search import Deadlines, DocumentReader, Planner, Scatter, SearchService, SimilarDocuments
-from miroir.search import DocumentReader, Planner, Scatter, SearchService, SimilarDocuments
-from miroir.security import AdminDoor, DataDoor
 from miroir.security import AdminDoor, DataDoor, Keyring, KeyService, KeySync
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
@@ -329,14 +327,14 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, similar, verdicts),
-        ),
-            Deadlines(config.multi_search.per_query_timeout_ms / 1000.0, config.multi_search.total_timeout_ms / 1000.0),
-        KeyResource(api_keys, verdicts),
-            max_queries=config.multi_search.max_queries_per_batch,
         MultiSearchResource(
             registry,
             searches,
             verdicts,
+            Deadlines(config.multi_search.per_query_timeout_ms / 1000.0, config.multi_search.total_timeout_ms / 1000.0),
+            max_queries=config.multi_search.max_queries_per_batch,
+        ),
+        KeyResource(api_keys, verdicts),
         TaskResource(store, tracker, canceler, deleter, Snapshots(cluster, store, tracker)),
         BatchResource(store),
         WebhookResource(webhooks, verdicts),
