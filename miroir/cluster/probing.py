@@ -51,6 +51,8 @@ class Prober:
         self._timeout_s = timeout_s
         self._rng = rng
         self._known: dict[str, NodeIdentity] = {}
+        self._newborn: dict[str, Identity] = {}
+        """Identities that were sent to nodes and not seen on their disks yet."""
         self._preparations: list[Preparation] = []
 
     def before_use(self, prepare: Preparation) -> None:
@@ -142,6 +144,7 @@ class Prober:
                 return
         if not await self._prepared(node, is_new=self._cluster.incarnations.get(node) != identity.incarnation):
             return
+        self._newborn.pop(node, None)
         known = NodeIdentity(node, identity.incarnation, highest)
         if known != seen:
             await self._store.save_identity(known)
@@ -165,10 +168,12 @@ class Prober:
         _log.error("node lost its disk", node_id=node, reason=loss, incarnation=seen.incarnation)
         self._cluster.node_condemned(node, loss)
         self._cluster.clients[node].newest_taken = -1
+        self._newborn.pop(node, None)
         await self._store.drop_node_copies(node, f"{node}#{seen.incarnation}")
 
     async def _new_life(self, node: str) -> Identity | None:
-        identity = Identity(self._cluster_id, node, uuid4().hex)
+        # One that was sent before and timed out may still be written, after the next one even: so it is the same one.
+        identity = self._newborn.setdefault(node, Identity(self._cluster_id, node, uuid4().hex))
         with trio.move_on_after(self._timeout_s * 5):
             try:
                 await self._cluster.clients[node].write_identity(identity)

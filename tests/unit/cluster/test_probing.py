@@ -261,6 +261,29 @@ async def test_an_identity_that_cannot_be_written(probed: Fleet) -> None:
     assert probed.cluster.usable("meili-0")
 
 
+async def test_an_identity_that_is_written_late_is_no_other_disk(probed: Fleet) -> None:
+    """A busy node does the first of two writes after it was given up, and the second when it is trusted already."""
+    node = _node(probed)
+    sent: list[Identity] = []
+
+    async def write_late(identity: Identity) -> None:
+        sent.append(identity)
+        await trio.sleep_forever()
+
+    node.write_identity = write_late  # type: ignore[method-assign]
+    prober = _prober(probed, timeout_s=0.02)
+    await prober.probe("meili-0")
+    await prober.probe("meili-0")
+    assert len(sent) == 2
+    node.disk = sent[0]
+    await prober.probe("meili-0")
+    life = probed.cluster.incarnations["meili-0"]
+    node.disk = sent[1]
+    await prober.probe("meili-0")
+    assert probed.cluster.incarnations["meili-0"] == life
+    assert await probed.repairs() == set()
+
+
 async def test_a_suspect_is_looked_at_at_once(probed: Fleet) -> None:
     """The rhythm is a quarter of an hour; the broken connection does not wait for it."""
     prober = _prober(probed)
