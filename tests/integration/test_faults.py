@@ -96,6 +96,27 @@ def test_with_two_groups_one_may_stop(cluster: Callable[..., Cluster], index_nam
         assert DEGRADED not in answer.headers
 
 
+def test_a_majority_that_is_not_there_lets_no_write_stand(cluster: Callable[..., Cluster], index_name: str) -> None:
+    """`write_quorum: majority` wants both copies; what one took meanwhile is made equal, and may be sent again."""
+    running = cluster(groups=1, nodes=2, rf=2, fresh=True, over={"scatter": {"write_quorum": "majority"}})
+    running.client.create_index(index_name, "id")
+    running.client.add_documents(index_name, documents(0, 20))
+    running.nodes[1].kill()
+    for _ in range(2):
+        response = add(running, index_name, documents(20, 10))
+        assert (response.status_code, response.json()["code"]) == (503, "miroir_no_quorum")
+    assert running.client.get("/tasks", indexUids=index_name, types="documentAdditionOrUpdate")["total"] == 1
+    running.nodes[1].restart()
+    running.wait_all_healthy()
+    again = add(running, index_name, documents(20, 10))
+    assert again.status_code == 202, again.text
+    assert DEGRADED not in again.headers
+    running.client.succeeded(again.json())
+    wait_until(lambda: fully_repaired(running, index_name), 60, "the copies equal")
+    assert all_ids(running, index_name)[0] == list(range(30))
+    assert_copies_equal(running, index_name)
+
+
 def test_with_everything_stopped_writes_and_reads_say_so(cluster: Callable[..., Cluster], index_name: str) -> None:
     running = cluster(groups=1, nodes=2, rf=2)
     running.client.create_index(index_name, "id")

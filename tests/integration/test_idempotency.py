@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -54,8 +55,13 @@ ROUTES: dict[str, tuple[str, str, Any]] = {
     "no documents": ("POST", "/indexes/{index}/documents", []),
     "settings": ("PATCH", "/indexes/{index}/settings", {"sortableAttributes": ["price"]}),
     "settings reset": ("DELETE", "/indexes/{index}/settings", None),
+    "one setting": ("PUT", "/indexes/{index}/settings/stop-words", ["the"]),
+    "one setting reset": ("DELETE", "/indexes/{index}/settings/stop-words", None),
     "create": ("POST", "/indexes", {"uid": "{index}-made", "primaryKey": "id"}),
     "create what is there": ("POST", "/indexes", {"uid": "{index}"}),
+    "swap": ("POST", "/swap-indexes", [{"indexes": ["{index}", "{index}-made"]}]),
+    "swap back": ("POST", "/swap-indexes", [{"indexes": ["{index}", "{index}-made"]}]),
+    "rename": ("PATCH", "/indexes/{index}-made", {"uid": "{index}-renamed"}),
     "cancel tasks": ("POST", "/tasks/cancel?uids=1", None),
     "delete tasks": ("DELETE", "/tasks?uids=1", None),
     "delete the index": ("DELETE", "/indexes/{index}", None),
@@ -66,8 +72,7 @@ def test_every_write_is_done_once(cluster: Callable[..., Cluster], index_name: s
     running = prepared(cluster, index_name)
     for name, (method, template, body) in ROUTES.items():
         path = template.replace("{index}", index_name)
-        if isinstance(body, dict) and "uid" in body:
-            body = {**body, "uid": body["uid"].replace("{index}", index_name)}
+        body = json.loads(json.dumps(body).replace("{index}", index_name))
         key = f"{index_name} {name}"
         first = send(running, key, method, path, body)
         assert first.status_code in (200, 202), (name, first.text)

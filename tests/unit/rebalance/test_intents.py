@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from miroir.rebalance import IntentExpiry
-from miroir.store import IntentGone, Store
+from miroir.store import Intent, IntentGone, Store
 from miroir.store.sqlite import open_sqlite
+from miroir.store.sqlite.backend import wall_clock_us
+from tests.client import eventually
 from tests.unit.store.samples import announce, begun, found, outcome
 
 
@@ -36,3 +39,23 @@ async def test_nobody_dead_means_nothing_expires(store: Store) -> None:
     await IntentExpiry(store).expire_left_behind(frozenset())
     assert await store.open_intents() == [intent]
     assert await store.list_repairs() == []
+
+
+async def test_an_intent_of_a_minute_expires_by_itself_and_a_younger_one_stays(tmp_path: Path) -> None:
+    ages_s = [61, 50]
+    async with await open_sqlite(
+        tmp_path / "aging.db", clock_us=lambda: wall_clock_us() - (ages_s[0] * 1_000_000 if ages_s else 0)
+    ) as store:
+        await found(store)
+        await begun(store, announce((1,)))
+        ages_s.pop(0)
+        young = await begun(store, announce((2,)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(IntentExpiry(store).run)
+            await eventually(lambda: _are_open(store, [young]), what="the old one expired")
+            nursery.cancel_scope.cancel()
+        assert {(repair.shard, repair.node) for repair in await store.list_repairs()} == {(1, None)}
+
+
+async def _are_open(store: Store, intents: list[Intent]) -> bool:
+    return await store.open_intents() == intents

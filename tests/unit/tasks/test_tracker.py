@@ -17,8 +17,9 @@ from miroir.nodes import NodeAnswerError
 from miroir.store import NewTask, NodeTask, Settle, ShardCopies, Store, StoreUnavailable, TaskQuery, TaskRow
 from miroir.store.sqlite import open_sqlite
 from miroir.tasks import DISTINCT_NOTE, TaskTracker
+from miroir.tasks.pace import least_pause
 from tests.client import eventually
-from tests.unit.store.samples import announce, begun, copies, found, new_task, outcome
+from tests.unit.store.samples import NOW, announce, begun, copies, found, new_task, outcome
 from tests.unit.tasks.stand_ins import INCARNATION, StandInNode, come_back, stand_in_cluster
 
 NODES = ("a", "b", "c")
@@ -324,6 +325,24 @@ async def test_the_oldest_of_many_tasks_are_looked_at_and_the_others_asked_for_w
     assert done.status == "succeeded"
     assert len(done.node_tasks) == 450
     assert {part.status for part in done.node_tasks} == {"succeeded"}
+
+
+async def test_ten_thousand_open_tasks_cost_two_bounded_requests_a_poll(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("miroir.tasks.tracker.pause", lambda poll, _quiet: least_pause(poll))
+    node = rig.nodes["a"]
+    for uid in range(10_000):
+        part = NodeTask("a", INCARNATION, uid, (0,))
+        row = TaskRow(uid, "books", "documentAdditionOrUpdate", "enqueued", (part,), {}, None, NOW)
+        node.shows(uid, "enqueued")
+        rig.tracker.follow(row)
+    async with running(rig.tracker):
+        await eventually(lambda: len(node.polls_for_ended) >= 12, 30)
+    assert all(poll == list(range(20)) for poll in node.polls)
+    assert all(len(poll) <= 1000 for poll in node.polls_for_ended)
+    assert {uid for poll in node.polls_for_ended for uid in poll} == set(range(20, 10_000)), "each has its turn"
+    assert not rig.nodes["b"].polls
 
 
 async def test_what_is_open_in_the_store_is_taken_over_at_start(rig: Rig) -> None:
