@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """A complete answer. Header names are lower-cased; `body` is decoded from its framing, nothing else."""
 
     status: int

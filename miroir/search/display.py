@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -103,8 +102,7 @@ def _without_run(head: bytes, start: int, end: int) -> bytes:
     return head[:start] + head[end:]
 
 
-@dataclass(frozen=True, slots=True)
-class Presentation:
+class Presentation(msgspec.Struct, frozen=True):
     """How the nodes' hits become the client's. Made once per request."""
 
     displayed: frozenset[str] | None = None

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import orjson
 
 from miroir.stamps import shard_filter
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NodeBody:
+class NodeBody(msgspec.Struct, frozen=True, eq=False):
     """A body with a place for shards in its filter. Everything else in it is written once."""
 
     _rest: bytes
@@ -23,7 +22,7 @@ class NodeBody:
     """The client's `filter` member as it came, for requests that need no shards in it; may be empty."""
     _wraps: bool
     """Whether shards can be put into the filter."""
-    _written: dict[tuple[int, ...] | None, bytes] = field(default_factory=dict)
+    _written: dict[tuple[int, ...] | None, bytes] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> NodeBody:

@@ -7,8 +7,9 @@ scores, our own fields) so that the answers can be merged, and the merge is told
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from miroir.indexes.view import IndexView
 from miroir.search.attributes import refuse_injected
@@ -25,8 +26,7 @@ _RESERVED: Final = frozenset(RESERVED_FIELDS)
 _SORT_RULES: Final = (":asc", ":desc")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """Which hits the client gets, and how the answer says so."""
 
     offset: int
@@ -45,8 +45,7 @@ class Window:
         return self.offset + self.limit if self.limit else 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, eq=False):
     """A search ready to be scattered, and everything that merging its answers needs."""
 
     index: IndexView

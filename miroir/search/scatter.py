@@ -9,7 +9,6 @@ are still open are planned again over other copies, until none is open or no cop
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -39,18 +38,16 @@ class NodeRefused(Exception):
         self.body = body
 
 
-@dataclass(slots=True)
-class Gathered(Generic[Answer]):
+class Gathered(msgspec.Struct, Generic[Answer]):
     """The answers, and the shards that nobody answered for. `targets[i]` gave `answers[i]`."""
 
-    answers: list[Answer] = field(default_factory=list)
-    targets: list[Target] = field(default_factory=list)
+    answers: list[Answer] = msgspec.field(default_factory=list)
+    targets: list[Target] = msgspec.field(default_factory=list)
     unavailable: tuple[int, ...] = ()
     nodes_asked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Request(Generic[Answer]):
+class Request(msgspec.Struct, Generic[Answer], frozen=True):
     """A read of one index. `parse` may raise `ValueError` or a msgspec error: then the node has failed.
 
     `is_ours(status, body)`: the refusal is about us (settings not applied yet, index still to be created) and counts as

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
+
+import msgspec
 
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Index, refusal_of
@@ -28,8 +29,7 @@ UnavailablePolicy = Literal["partial", "error"]
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A response body, and the shards it says nothing about."""
 
     body: bytes
