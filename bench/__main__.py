@@ -26,6 +26,7 @@ from rich.console import Console
 from bench.cpu import Cpu
 from bench.fleet import Miroir, PlainNode
 from bench.footprint import Footprint
+from bench.ingest import Ingest
 from bench.load import saturating_tool
 from bench.parts import Bench, Part, Round
 from bench.report import BASE, OURS, lines_of, markdown_of, save, table_of
@@ -33,7 +34,7 @@ from bench.searches import Searches
 from bench.work import Work
 from miroir.cli.dev_process import scratch_directory
 
-PARTS: Final[tuple[type[Part], ...]] = (Cpu, Work, Searches, Footprint)
+PARTS: Final[tuple[type[Part], ...]] = (Cpu, Work, Searches, Footprint, Ingest)
 ROUNDS: Final = 5
 _HERE: Final = Path(__file__).resolve().parents[1]
 

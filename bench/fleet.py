@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -86,10 +86,10 @@ def batches(count: int, size: int = _BATCH) -> list[list[dict[str, Any]]]:
     return list(iter(lambda: list(itertools.islice(products, size)), []))
 
 
-def make_index(target: Target, index: str = INDEX_UID) -> None:
-    """An empty index with the sample's settings."""
+def make_index(target: Target, index: str = INDEX_UID, settings: Mapping[str, Any] = SETTINGS) -> None:
+    """An empty index with the sample's settings, or others."""
     finish(target, call(target, "POST", "/indexes", {"uid": index, "primaryKey": PRIMARY_KEY})["taskUid"])
-    finish(target, call(target, "PATCH", f"/indexes/{index}/settings", SETTINGS)["taskUid"])
+    finish(target, call(target, "PATCH", f"/indexes/{index}/settings", settings)["taskUid"])
 
 
 def fill(target: Target) -> None:

@@ -23,7 +23,7 @@ _FORMAT: Final = {
     "ms": "{:,.2f} ms",
     "s": "{:.2f} s",
     "MB": "{:.0f} MB",
-    "x": "{:.1f}",
+    "x": "{:.2f}",
     "/s": "{:,.0f}",
 }
 OURS: Final = "Miroir"
