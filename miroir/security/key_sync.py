@@ -156,15 +156,15 @@ class KeySync:
         """Take over default keys of which the cluster has none yet: in the store first, then on all nodes."""
         keys = list(found)
         async with self._adopting:
-            for row in adopted(keys, self._keyring.rows()):
+            taken = adopted(keys, self._keyring.rows())
+            ours = {row.uid for row in taken} | self._keyring.rows().keys()
+            self._keyring.learn({key.uid: key.key for key in keys if key.uid in ours})
+            for row in taken:
                 await self._store.put_key(row)
                 self._keyring.put(row)
-                self._cluster_changed()
-        self._keyring.learn({key.uid: key.key for key in keys if key.uid in self._keyring.rows()})
-
-    def _cluster_changed(self) -> None:
-        for node in self._cluster.clients:
-            self.want(node)
+        if taken:
+            for node in self._cluster.clients:
+                self.want(node)
 
     def _show(self, node: str, keys: list[NodeKey]) -> None:
         """Take note of what the node shows, and change nothing there."""
