@@ -191,7 +191,7 @@ def _killed_before_commit(running: Cluster, key: str, method: str, path: str, bo
 
     thread = threading.Thread(target=post)
     thread.start()
-    wait_until(lambda: store_rows(running, "intents") == 1 and taken() > newest, 20, "node 0 took the write")
+    wait_until(lambda: store_rows(running, "intents") == 1 and taken() > newest, 28, "node 0 took the write")
     running.server.kill()
     thread.join()
     second.resume()
@@ -205,7 +205,7 @@ def hurt(cluster: Callable[..., Cluster], index_name: str) -> Cluster:
 
 
 def _at_rest(running: Cluster, index: str) -> None:
-    wait_until(lambda: nothing_pending(running) and fully_repaired(running, index), 60, "verified and repaired")
+    wait_until(lambda: nothing_pending(running) and fully_repaired(running, index), 120, "verified and repaired")
     assert_copies_equal(running, index)
 
 
