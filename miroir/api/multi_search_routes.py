@@ -62,15 +62,27 @@ class MultiSearchResource:
         if body.get("federation") is not None:
             await self._judge(body)
             raise miroir_error("miroir_not_supported", "Federated search is not built yet.")
+        partly = request.headers.get(b"x-miroir-partial", b"").lower() == b"true"
+        if not partly:
+            await self._admit(request, body)
         searches = [partial(self._one, request, place, query) for place, query in enumerate(queries)]
         outcomes: list[Found | ApiError] = await side_by_side(searches, self._deadlines)
-        if request.headers.get(b"x-miroir-partial", b"").lower() != b"true":
+        if not partly:
             await self._refuse_first(body, outcomes)
         shown = [_shown(query["indexUid"], outcome) for query, outcome in zip(queries, outcomes, strict=True)]
         unavailable = {shard for found in outcomes if isinstance(found, Found) for shard in found.unavailable}
         context = {"node_count": sum(found.nodes_asked for found in outcomes if isinstance(found, Found))}
         headers = degraded_shards(tuple(sorted(unavailable)))
         return Response(200, b'{"results":[%s]}' % b",".join(shown), headers, context=context)
+
+    async def _admit(self, request: Request, body: Mapping[str, Any]) -> None:
+        """Raise the first refusal of an index to this key: a node looks at all of them before it searches any."""
+        for place, query in enumerate(body["queries"]):
+            try:
+                request.access.check(query["indexUid"])
+            except ApiError as refusal:
+                await self._judge(body)
+                raise inside(f".queries[{place}]", refusal) from None
 
     async def _one(self, request: Request, place: int, query: Mapping[str, Any]) -> Found:
         uid = query["indexUid"]

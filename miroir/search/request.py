@@ -229,8 +229,6 @@ def prepare(body: Mapping[str, Any], index: IndexView) -> Prepared:
     has_stamps, has_formatted, retrieve, formatted = _fit_fields(
         asked, index, _merge_fields(index, order, distinct, facets)
     )
-    if index.displayed is not None and "_vectors" not in index.displayed and _flag(asked, "retrieveVectors"):
-        asked["retrieveVectors"] = False
 
     if window is None:  # a node will refuse it
         window = Window(0, 0, False, _DEFAULT_LIMIT, 1)

@@ -83,6 +83,24 @@ def test_refusals(twins: Twins, names: tuple[str, str]) -> None:
     assert_none([twins.difference("POST", "/multi-search", named(body, names)) for body in REFUSED])
 
 
+def test_a_key_must_cover_every_index(twins: Twins, names: tuple[str, str]) -> None:
+    """What a key may not touch is refused before anything is searched; what is badly written before that."""
+    apis = []
+    for api in (twins.plain, twins.miroir):
+        key = api.post("/keys", {"actions": ["search"], "indexes": [names[0]], "expiresAt": None})["key"]
+        apis.append(api.with_key(key))
+    own, other = {"indexUid": names[0], "limit": 1}, {"indexUid": names[1]}
+    limited = Twins(*apis)
+    batches = [[own], [own, other], [{**own, "filter": "title = 1"}, other], [{"indexUid": "none"}, own],
+               [own, {**other, "limit": "x"}]]  # fmt: skip
+    # A node that refuses a body unread goes deaf on that connection.
+    asked = [limited.difference("POST", "/multi-search", {"queries": queries}, headers={"connection": "close"})
+             for queries in batches]  # fmt: skip
+    for api in apis:
+        api.close()
+    assert_none(asked)
+
+
 def test_errors_beside_results(twins: Twins, names: tuple[str, str]) -> None:
     queries: list[dict[str, Any]] = [
         {"indexUid": names[0], "q": "red", "limit": 2},

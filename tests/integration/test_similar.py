@@ -191,6 +191,15 @@ def test_rules_of_the_index_do_not_count(twins: Twins, ruled: str) -> None:
         check(twins, ruled, {"id": 3, "embedder": "near", **more})
 
 
+def test_vectors_are_shown_whatever_is_displayed(twins: Twins, ruled: str) -> None:
+    shapes: list[dict[str, Any]] = [
+        {}, {"attributesToRetrieve": []}, {"attributesToRetrieve": ["_vectors", "title"]},
+        {"q": "red", "attributesToHighlight": ["*"], "showMatchesPosition": True},
+    ]  # fmt: skip
+    bodies = [{"retrieveVectors": True, "limit": 2, "filter": "rating = 2", **more} for more in shapes]
+    assert_none([twins.difference("POST", f"/indexes/{ruled}/search", body) for body in bodies])
+
+
 @pytest.mark.parametrize("embedder", ["coarse", "shifted"])
 def test_coarse_and_shifted_similarities_are_those_of_one_node(twins: Twins, index: str, embedder: str) -> None:
     """Many are equal, and what is equal comes in an order of its own."""

@@ -161,7 +161,7 @@ def test_displayed_attributes_are_the_clients() -> None:
     asked = sent({"attributesToHighlight": ["*"], "attributesToCrop": ["*:3", "title", "secret:2"]}, displayed=hiding)
     assert asked["attributesToHighlight"] == ["o.x", "title"]
     assert asked["attributesToCrop"] == ["o.x:3", "title:3", "title"]
-    assert sent({"retrieveVectors": True}, displayed=hiding)["retrieveVectors"] is False
+    assert sent({"retrieveVectors": True}, displayed=hiding)["retrieveVectors"] is True  # shown whatever is displayed
 
 
 def test_distinct_with_pages_asks_for_every_winner() -> None:
