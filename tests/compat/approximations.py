@@ -1,0 +1,237 @@
+"""What Miroir does not promise to answer as one node does, and what of an answer each such thing may change.
+
+Whether a request falls under one of these is told by the request, the settings and the corpus alone, never by its
+answer. An approximation names the part of an answer that it may touch: that part is taken out of both answers, and the
+rest must be equal all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from miroir.search.facets import normalise, number_text
+from tests.compat.cases import Case
+from tests.compat.corpus import Document
+
+_ESTIMATES: Final = ("estimatedTotalHits", "facetDistribution", "facetStats", "facetHits")
+_TOTALS: Final = (*_ESTIMATES, "totalHits", "totalPages")
+
+Fold = Callable[[Any, Case], Any]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the corpus is like, as far as approximations ask: sets of dotted paths."""
+
+    paths: frozenset[str]
+    spelled: frozenset[str]
+    """Where one facet value comes in several spellings."""
+    numbers_as_texts: frozenset[str]
+    """Where the same number stands as number and as text."""
+    many_valued: frozenset[str]
+    """Where a document may have several values."""
+
+    @classmethod
+    def of(cls, documents: Sequence[Document]) -> Knowledge:
+        """Read off the documents."""
+        values: dict[str, list[Any]] = {}
+        many_valued: set[str] = set()
+        for document in documents:
+            own: dict[str, list[Any]] = {}
+            _collect(document, "", own)
+            for path, found in own.items():
+                values.setdefault(path, []).extend(found)
+                if len(found) > 1:
+                    many_valued.add(path)
+        return cls(
+            frozenset(values),
+            frozenset(path for path, found in values.items() if _has_spellings(found)),
+            frozenset(path for path, found in values.items() if _has_numbers_as_texts(found)),
+            frozenset(many_valued),
+        )
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """One of them: its name in the report, when it applies, and how it is taken out of an answer."""
+
+    name: str
+    applies: Callable[[Case, Knowledge], bool]
+    fold: Fold
+
+
+def _searches(case: Case) -> bool:
+    return case.route == "search"
+
+
+def _distinct(case: Case) -> str | None:
+    if case.route not in ("search", "facet-search"):
+        return None
+    value = case.body.get("distinct", case.variant.settings.get("distinctAttribute"))
+    return value if isinstance(value, str) else None
+
+
+def _collect(value: Any, path: str, values: dict[str, list[Any]]) -> None:
+    if isinstance(value, dict):
+        for name, member in value.items():
+            _collect(member, f"{path}.{name}" if path else name, values)
+    elif isinstance(value, list):
+        for item in value:
+            _collect(item, path, values)
+    else:
+        values.setdefault(path, []).append(value)
+
+
+def _has_spellings(values: Sequence[Any]) -> bool:
+    spellings: dict[str, str] = {}
+    return any(spellings.setdefault(normalise(text), text) != text for text in values if isinstance(text, str))
+
+
+def _has_numbers_as_texts(values: Sequence[Any]) -> bool:
+    numbers = {number_text(leaf) for leaf in values if isinstance(leaf, int | float) and not isinstance(leaf, bool)}
+    return any(isinstance(leaf, str) and leaf in numbers for leaf in values)
+
+
+def _faceted(case: Case, paths: Collection[str]) -> bool:
+    """Whether an answer counts the values of one of these paths."""
+    if case.route == "facet-search":
+        return case.body.get("facetName") in paths
+    facets = case.body.get("facets")
+    if not _searches(case) or not isinstance(facets, list):
+        return False
+    wanted = case.variant.filterable if "*" in facets else [name for name in facets if isinstance(name, str)]
+    return any(_is_below(path, wanted) for path in paths)
+
+
+def _is_below(path: str, wanted: Sequence[str]) -> bool:
+    return any(
+        path == each or path.startswith(f"{each}.") or (each.endswith("*") and path.startswith(each[:-1]))
+        for each in wanted
+    )
+
+
+def _spelled_alike(answer: Any, _case: Case) -> Any:
+    """Facet texts by what a node files them under."""
+    for name, values in answer.get("facetDistribution", {}).items():
+        answer["facetDistribution"][name] = [[normalise(value), count] for value, count in values.items()]
+    for hit in answer.get("facetHits", []):
+        hit["value"] = normalise(hit["value"])
+    return answer
+
+
+def _without_numbers(answer: Any, _case: Case) -> Any:
+    """Without the counts of what looks like a number, and without what the cut to so many values left."""
+    for name, values in answer.get("facetDistribution", {}).items():
+        answer["facetDistribution"][name] = {text: count for text, count in values.items() if not _is_number(text)}
+    return answer
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_totals(answer: Any, _case: Case) -> Any:
+    return {name: value for name, value in answer.items() if name not in _TOTALS}
+
+
+def _without_estimates(answer: Any, _case: Case) -> Any:
+    """Exact totals, which come with pages, stay."""
+    return {name: value for name, value in answer.items() if name not in _ESTIMATES}
+
+
+def _without_scores(answer: Any, _case: Case) -> Any:
+    for hit in answer.get("hits", []):
+        hit.pop("_rankingScore", None)
+        hit.pop("_rankingScoreDetails", None)
+    return answer
+
+
+def _is_cut_off(case: Case, _known: Knowledge) -> bool:
+    """Cut off before anything is ranked."""
+    return case.route in ("search", "facet-search") and case.variant.settings.get("searchCutoffMs") == 0
+
+
+def _is_cut_off_below_a_threshold(case: Case, known: Knowledge) -> bool:
+    return _is_cut_off(case, known) and bool(case.body.get("rankingScoreThreshold"))
+
+
+def _pairs_a_beginning(case: Case, _known: Knowledge) -> bool:
+    """Nearness is judged by attribute, and the last of several words may be a beginning.
+
+    Which pairs of a word and a beginning a node looks at depends on the words it has.
+    """
+    query = case.body.get("q")
+    return (
+        _searches(case)
+        and isinstance(query, str)
+        and case.variant.settings.get("proximityPrecision") == "byAttribute"
+        and len(query.split()) > 1
+        and query[-1].isalnum()
+    )
+
+
+def _without_hits(answer: Any, _case: Case) -> Any:
+    """Those that are shown may be others than on a node, for they may stand in another order."""
+    return {name: value for name, value in answer.items() if name != "hits"}
+
+
+def _shape(answer: Any, _case: Case) -> Any:
+    """Only which members there are."""
+    return sorted(answer)
+
+
+APPROXIMATIONS: Final = (
+    Approximation(
+        "matchingStrategy frequency",
+        lambda case, _: case.body.get("matchingStrategy") == "frequency" and bool((case.body.get("q") or "").strip()),
+        _shape,
+    ),
+    Approximation(
+        "distinct by an attribute with several values", lambda case, known: _distinct(case) in known.many_valued, _shape
+    ),
+    Approximation("a search cut off at once, under rankingScoreThreshold", _is_cut_off_below_a_threshold, _shape),
+    Approximation("scores of a search cut off at once", _is_cut_off, _without_scores),
+    Approximation(
+        "proximityPrecision byAttribute, the last of several words a beginning", _pairs_a_beginning, _without_hits
+    ),
+    Approximation(
+        "estimated totals and facet counts under distinct",
+        lambda case, _: _distinct(case) is not None,
+        _without_estimates,
+    ),
+    Approximation(
+        "totals and facet counts under rankingScoreThreshold",
+        lambda case, _: _searches(case) and bool(case.body.get("rankingScoreThreshold")),
+        _without_totals,
+    ),
+    Approximation(
+        "counts of a value that stands both as number and as text",
+        lambda case, known: _searches(case) and _faceted(case, known.numbers_as_texts),
+        _without_numbers,
+    ),
+    Approximation(
+        "spelling of a facet value that has several",
+        lambda case, known: _faceted(case, known.spelled),
+        _spelled_alike,
+    ),
+)
+"""In the order in which they are taken out: the last changes the form of an answer."""
+
+
+def approximations_of(case: Case, known: Knowledge) -> tuple[Approximation, ...]:
+    """Those that a case falls under, by its nature."""
+    return tuple(each for each in APPROXIMATIONS if each.applies(case, known))
+
+
+def folded(answer: Any, case: Case, approximations: Sequence[Approximation]) -> Any:
+    """What is left of a successful answer (JSON) without what they may change."""
+    for approximation in approximations:
+        if isinstance(answer, dict):
+            answer = approximation.fold(answer, case)
+    return answer
