@@ -181,6 +181,15 @@ def _without_hits(answer: Any, _case: Case) -> Any:
     return {name: value for name, value in answer.items() if name != "hits"}
 
 
+def _lists_by_place(case: Case, _known: Knowledge) -> bool:
+    """A list of documents by distance; the corpus has many at one place, which a node lists in no told order."""
+    return case.kind == "list" and any("_geoPoint" in criterion for criterion in case.body.get("sort", []))
+
+
+def _without_results(answer: Any, _case: Case) -> Any:
+    return {name: value for name, value in answer.items() if name != "results"}
+
+
 def _shape(answer: Any, _case: Case) -> Any:
     """Only which members there are."""
     return sorted(answer)
@@ -200,6 +209,7 @@ APPROXIMATIONS: Final = (
     Approximation(
         "proximityPrecision byAttribute, the last of several words a beginning", _pairs_a_beginning, _without_hits
     ),
+    Approximation("lists of documents by distance", _lists_by_place, _without_results),
     Approximation(
         "estimated totals and facet counts under distinct",
         lambda case, _: _distinct(case) is not None,

@@ -62,6 +62,7 @@ def test_generated_requests_are_answered_as_by_one_node(
     right.load(documents)
     report = Report.of(Comparison(plain, right, documents).run(cases(seed, REQUESTS, documents, limit=limit)))
     assert not report.differing, explained(report)
+    assert report.total.unbuilt == 0
     assert report.same_hits >= 0.98
     assert report.features["pages put together"].different == 0
     left_recall, right_recall = report.recall
