@@ -16,8 +16,10 @@ _KEPT_S: Final = (b"access-control-max-age", b"86400")
 
 def preflight(method: str, headers: Mapping[bytes, bytes]) -> Response | None:
     """The answer to a browser that asks before it sends; None for any other request. It needs neither path nor key."""
-    if method != "OPTIONS" or b"origin" not in headers or b"access-control-request-method" not in headers:
+    if method != "OPTIONS" or b"access-control-request-method" not in headers:
         return None
+    if headers[b"access-control-request-method"] not in _METHODS[1].split(b", "):
+        return Response(400, b"Requested method is not allowed", content_type=b"")
     answer = [_METHODS, _KEPT_S]
     asked = headers.get(b"access-control-request-headers")
     if asked is not None:
@@ -27,4 +29,5 @@ def preflight(method: str, headers: Mapping[bytes, bytes]) -> Response | None:
 
 def cors_headers(headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """What every answer carries; more when the request says where it comes from."""
-    return (_FROM_EVERYWHERE, _EXPOSED, _VARY) if b"origin" in headers else (_VARY,)
+    crosses = b"origin" in headers or b"access-control-request-method" in headers
+    return (_FROM_EVERYWHERE, _EXPOSED, _VARY) if crosses else (_VARY,)

@@ -14,6 +14,7 @@ import trio
 
 from miroir.api.admission import Admission
 from miroir.api.bodies import BodyBudget
+from miroir.api.compression import compressed, refusal
 from miroir.api.cors import cors_headers, preflight
 from miroir.api.idempotency import HEADER, IdempotencyKeys
 from miroir.api.leaving import Clients, Watched
@@ -70,7 +71,8 @@ class DataPlane:
         status = _CLIENT_GONE
         context: dict[str, Any] = {}
         try:
-            asked = preflight(scope["method"], headers)
+            accepted = headers.get(b"accept-encoding")
+            asked = preflight(scope["method"], headers) or refusal(accepted)
             found = self._router.find(scope["method"], _raw_path(scope))
             if asked is not None:
                 response = asked
@@ -84,7 +86,12 @@ class DataPlane:
                 )
                 response = await self._answer(route, request, receive)
             status, context = response.status, response.context
-            await _send(send, response, request_id, cors_headers(headers))
+            common = cors_headers(headers)
+            if accepted is not None:
+                body, packed = await compressed(response.body, accepted)
+                response = Response(response.status, body, response.headers, response.content_type)
+                common += packed
+            await _send(send, response, request_id, common)
         except ClientDisconnected:
             status = _CLIENT_GONE
         finally:

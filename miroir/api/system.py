@@ -43,11 +43,16 @@ class SystemResource:
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
+        router.add("GET", "/", self.greeting, action=None)
         router.add("GET", "/health", self.health, action=None)
         router.add("GET", "/_miroir/ready", self.ready, action=None)
         router.add("GET", "/version", self.version, action="version")
         router.add("GET", "/stats", self.stats, action="stats.get")
         router.add("GET", "/indexes/{uid}/stats", self.index_stats, action="stats.get")
+
+    async def greeting(self, _: Request) -> Response:
+        """What a node in production says to who asks for nothing; one in development shows a page."""
+        return Response(200, b'{"status":"Meilisearch is running"}')
 
     async def health(self, _: Request) -> Response:
         """That this process answers; nothing of the nodes."""
