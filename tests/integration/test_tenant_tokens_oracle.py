@@ -224,6 +224,18 @@ def test_rules(rules: Any, both: Both) -> None:
         assert ours == nodes, path
 
 
+def test_rules_hold_in_every_search(both: Both) -> None:
+    for rules in ({"tok_a": {"filter": "t = x"}, "other_tok": {"filter": "n = 5"}}, ["tok_*"], {"*": {"filter": "t ="}}):
+        tokens = signed(both.key("search"), {"searchRules": rules})
+        for body in ({"facetName": "t"}, {"facetName": "t", "filter": "n < 3"}):
+            ours, nodes = both.ask(tokens, "POST", "/indexes/tok_a/facet-search", body)
+            assert ours == nodes, (rules, body)
+        for names in (("tok_a", "other_tok"), ("tok_a", "tok_b"), ("nope", "tok_a"), ("tok_a", "nope")):
+            queries = [{"indexUid": name, "filter": "n > 1"} for name in names]
+            ours, nodes = both.ask(tokens, "POST", "/multi-search", {"queries": queries})
+            assert ours == nodes, (rules, names)
+
+
 def test_rights_of_the_key_behind(both: Both) -> None:
     for actions, indexes in (
         (("search",), ("*",)),
