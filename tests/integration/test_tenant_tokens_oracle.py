@@ -225,7 +225,8 @@ def test_rules(rules: Any, both: Both) -> None:
 
 
 def test_rules_hold_in_every_search(both: Both) -> None:
-    for rules in ({"tok_a": {"filter": "t = x"}, "other_tok": {"filter": "n = 5"}}, ["tok_*"], {"*": {"filter": "t ="}}):
+    by_index = {"tok_a": {"filter": "t = x"}, "other_tok": {"filter": "n = 5"}}
+    for rules in (by_index, ["tok_*"], {"*": {"filter": "t ="}}):
         tokens = signed(both.key("search"), {"searchRules": rules})
         for body in ({"facetName": "t"}, {"facetName": "t", "filter": "n < 3"}):
             ours, nodes = both.ask(tokens, "POST", "/indexes/tok_a/facet-search", body)
