@@ -66,9 +66,9 @@ class Layers:
             self.problems.append(
                 Problem(".".join(map(str, keys[1:])), "is written twice", "keep one of the two", f"{path}:{line}")
             )
-        if document is None:
+        if document is None or document == {}:
             return
-        if not isinstance(document, dict) or (_TOP not in document and document):
+        if not isinstance(document, dict) or _TOP not in document:
             self._refuse_file(path, f"has no top key `{_TOP}`", f"put everything below `{_TOP}:`")
             return
         for name in document:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from miroir.config import Config, ConfigError, NodeEntry, Problem, load_config, settle_may_be_skipped
@@ -147,6 +147,7 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
 
 @given(st.text(max_size=300) | st.binary(max_size=100).map(lambda raw: raw.decode("latin-1")))
 @settings(deadline=None, max_examples=200)
+@example(text="{}")
 def test_any_text_is_a_configuration_or_a_report(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "miroir.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
