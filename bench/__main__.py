@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,7 @@ def main() -> int:
     if unknown := set(wanted) - set(names):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and checked out goes, too
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     parts = [part() for part in PARTS if part.name in wanted]
     rounds: dict[str, list[Round]] = {part.name: [] for part in parts}
