@@ -83,7 +83,7 @@ from miroir.http import (
     server_tls,
 )
 from miroir.http import serve as serve_http
-from miroir.indexes import GarbageCollector, IndexService, Naming, Registry, Strays, client_text
+from miroir.indexes import AliasService, GarbageCollector, IndexService, Naming, Registry, Strays, client_text
 from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
@@ -231,7 +231,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     features = Features(cluster, store, node_timeout_s=node_timeout_s)
     await features.load()
     prober.before_use(features.prepare)
-    registry = Registry(exact_ties=exact_ties)
+    registry = Registry(exact_ties=exact_ties, resolved=metrics.alias_resolved)
     registry.load(await store.list_indexes())
 
     def clean(task: TaskRow, text: str) -> str:
@@ -262,6 +262,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         default_shards=config.shards,
         exact_ties=exact_ties,
         anti_entropy=anti_entropy,
+        keep_targets=config.aliases.require_target_exists,
     )
     garbage = GarbageCollector(cluster, store, tracker, indexes, lanes)
     strays = Strays(cluster, store, garbage)
@@ -293,8 +294,19 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         reader.count,
         peer=peer,
         patience_s=config.server.request_timeout_ms / 2000.0,
+        keep_targets=config.aliases.require_target_exists,
     )
     await naming.load()
+    aliases = AliasService(
+        store,
+        registry,
+        indexes,
+        metrics.alias_flipped,
+        keep_flips=config.aliases.history_retention,
+        require_target=config.aliases.require_target_exists,
+    )
+    if config.aliases.enabled:
+        await aliases.load()
     searches = SearchService(scatter, policy)
     similar = SimilarDocuments(scatter, planner, policy, over_fetch=config.vector_search.over_fetch_factor)
     copies = NodeCopies(cluster, store, registry, indexes, lanes, batch_size=config.rebalancer.migration_batch_size)
@@ -377,6 +389,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         metrics,
         refresh_metrics,
         default_shards=config.shards,
+        aliases=aliases if config.aliases.enabled else None,
     )
     return _Services(
         cluster=cluster,

@@ -12,10 +12,11 @@ from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from miroir.admin.alias_routes import alias_routes
 from miroir.admin.overview import shards_view, topology_view
 from miroir.cluster import Cluster
 from miroir.errors import ApiError, node_error
-from miroir.indexes import Registry
+from miroir.indexes import AliasService, Registry
 from miroir.security import AdminDoor
 from miroir.telemetry import Metrics, get_logger, log_request, request_id
 
@@ -32,8 +33,12 @@ def create_admin_app(
     refresh_metrics: Callable[[], Awaitable[None]],
     *,
     default_shards: int,
+    aliases: AliasService | None = None,
 ) -> QuartTrio:
-    """Build the app over services that exist already. `refresh_metrics` brings the gauges up to date."""
+    """Build the app over services that exist already. `refresh_metrics` brings the gauges up to date.
+
+    `aliases`: None where they are switched off; then nothing is there.
+    """
     app = QuartTrio("miroir.admin", static_folder=None)
     app.config["RESPONSE_TIMEOUT"] = None  # Quart would cut streams after a minute
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it, the base class does not
@@ -63,6 +68,9 @@ def create_admin_app(
         await refresh_metrics()
         body, content_type = metrics.render()
         return Response(body, content_type=content_type)
+
+    if aliases is not None:
+        app.register_blueprint(alias_routes(aliases))
 
     @app.after_request
     async def identify(response: Response) -> Response:

@@ -90,7 +90,7 @@ class MultiSearchResource:
         if query.get("federationOptions") is not None:
             raise node_error(400, "invalid_multi_search_federation_options", _NOT_FEDERATED.format(place))
         check_uid(uid)
-        index = self._registry.get(uid)
+        index = self._registry.get_for_reads(uid)
         body = {name: value for name, value in query.items() if name not in ("indexUid", "federationOptions")}
         return await self._searches.search(index, request.access.narrowed(uid, body))
 

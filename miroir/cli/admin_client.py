@@ -14,12 +14,22 @@ class AdminCallFailed(Exception):
     """The server was not reached, or said no."""
 
 
-def get(url: str, path: str, *, admin_key: str, params: Mapping[str, str] | None = None) -> Any:
-    """The JSON at `path` of the server at `url`; `AdminCallFailed` says why there is none."""
+def call(
+    method: str,
+    url: str,
+    path: str,
+    *,
+    admin_key: str,
+    params: Mapping[str, str] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> Any:
+    """The JSON that the server at `url` answers; `AdminCallFailed` says why there is none."""
     try:
-        response = httpx.get(
+        response = httpx.request(
+            method,
             url.rstrip("/") + path,
             params=params,
+            json=body,
             headers={"authorization": f"Bearer {admin_key}"},
             timeout=_TIMEOUT_S,
         )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from miroir.cli.credentials import CREDENTIALS_FILE, VARIABLE, CredentialsError, find_credentials
+from miroir.cli.ctl_aliases import alias_commands
+from miroir.cli.ctl_calls import USAGE, AsJson, Target, call_admin, fail, print_json
 from miroir.cli.ctl_tables import shards_tables, status_tables
 
 app = typer.Typer(
@@ -25,16 +23,8 @@ app = typer.Typer(
 )
 
 _DEFAULT_URL: Final = "http://127.0.0.1:7700"
-_FAILED: Final = 1
-_USAGE: Final = 2
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    url: str
-    option_key: str | None
+app.add_typer(alias_commands, name="alias")
 
 
 @app.callback()
@@ -45,15 +35,15 @@ def _ctl(
         str | None, typer.Option(help="The admin key. It shows in the list of processes: prefer the environment.")
     ] = None,
 ) -> None:
-    context.obj = _Target(url, admin_key)
+    context.obj = Target(url, admin_key)
 
 
 @app.command()
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Nodes, groups, coverage, and whether data is moving."""
-    topology = _get(context, "/_miroir/topology")
+    topology = call_admin(context, "/_miroir/topology")
     if as_json:
-        _print_json(topology)
+        print_json(topology)
         return
     console = Console(highlight=False)
     for table in status_tables(topology):
@@ -67,9 +57,9 @@ def shards(
     as_json: AsJson = False,
 ) -> None:
     """Which nodes write and read each shard of an index."""
-    answer = _get(context, "/_miroir/shards", {"index": index})
+    answer = call_admin(context, "/_miroir/shards", {"index": index})
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     console = Console(highlight=False)
     for table in shards_tables(answer):
@@ -79,38 +69,15 @@ def shards(
 @app.command()
 def config(context: typer.Context, as_json: AsJson = False) -> None:
     """Which server these commands talk to, and where the admin key was found. Asks nobody."""
-    target: _Target = context.obj
+    target: Target = context.obj
     try:
         source = find_credentials(environ=os.environ, home=Path.home(), option=target.option_key).source
     except CredentialsError as error:
-        _fail(str(error), _USAGE)
+        fail(str(error), USAGE)
     if as_json:
-        _print_json({"url": target.url, "admin_key_from": source})
+        print_json({"url": target.url, "admin_key_from": source})
     else:
         typer.echo(f"url:            {target.url}\nadmin key from: {source}")
-
-
-def _get(context: typer.Context, path: str, params: Mapping[str, str] | None = None) -> Any:
-    from miroir.cli.admin_client import AdminCallFailed, get  # httpx is slow to import, and `--help` needs none
-
-    target: _Target = context.obj
-    try:
-        credentials = find_credentials(environ=os.environ, home=Path.home(), option=target.option_key)
-    except CredentialsError as error:
-        _fail(str(error), _USAGE)
-    try:
-        return get(target.url, path, admin_key=credentials.admin_key, params=params)
-    except AdminCallFailed as error:
-        _fail(str(error), _FAILED)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"miroir-ctl: {message}", file=sys.stderr)
-    raise typer.Exit(code)
 
 
 def main() -> None:

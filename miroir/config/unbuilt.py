@@ -9,7 +9,6 @@ from miroir.config.model import Config
 UNBUILT: Final = frozenset(
     {
         "admin_ui",
-        "aliases",
         "canary_runner",
         "cdc",
         "dump_import",

@@ -25,6 +25,8 @@ MIROIR_CODES: Final[dict[str, CodeInfo]] = {
     "miroir_reserved_token": CodeInfo(400, "invalid_request"),
     "miroir_primary_key_required": CodeInfo(400, "invalid_request"),
     "miroir_invalid_auth": CodeInfo(401, "auth"),
+    "miroir_alias_not_found": CodeInfo(404, "invalid_request"),
+    "miroir_alias_conflict": CodeInfo(409, "invalid_request"),
     "miroir_not_supported": CodeInfo(501, "invalid_request"),
     "miroir_idempotency_key_reused": CodeInfo(409, "invalid_request"),
     "miroir_no_quorum": CodeInfo(503, "system", retry_after_s=1),

@@ -1,5 +1,6 @@
 """Indexes: their registry, their settings and what of them is shown."""
 
+from miroir.indexes.aliases import AliasService
 from miroir.indexes.garbage import GarbageCollector
 from miroir.indexes.moves import Swap
 from miroir.indexes.naming import Naming
@@ -9,6 +10,7 @@ from miroir.indexes.strays import Strays
 from miroir.indexes.view import IndexView
 
 __all__ = [
+    "AliasService",
     "GarbageCollector",
     "Index",
     "IndexService",

@@ -7,7 +7,7 @@ for the registry says where they go; what reads see is the registry with every m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,9 +44,7 @@ def check_duplicates(swaps: Sequence[Swap]) -> None:
         )
 
 
-def problem_of(
-    swaps: Sequence[Swap], is_index: Mapping[str, object], is_taken: Mapping[str, object]
-) -> ApiError | None:
+def problem_of(swaps: Sequence[Swap], is_index: Container[str], is_taken: Container[str]) -> ApiError | None:
     """Why a node fails the swaps as a task: an index that is not there first, then a new name that is taken.
 
     `is_index` holds the names of indexes, `is_taken` those and whatever else no index may be called.

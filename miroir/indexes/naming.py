@@ -18,6 +18,7 @@ import trio
 
 from miroir.cluster import Holds
 from miroir.errors import ApiError, miroir_error, node_error
+from miroir.indexes.alias_conflicts import check_free_of_aliases, check_unaliased
 from miroir.indexes.moves import (
     MOVES_NOTE,
     Swap,
@@ -30,7 +31,7 @@ from miroir.indexes.moves import (
 )
 from miroir.indexes.registry import Index, Registry, index_not_found
 from miroir.indexes.service import IndexService
-from miroir.store import Held, IndexMove, MappingChanged, Moved, NewTask, Store, TaskRow
+from miroir.store import Held, IndexMove, MappingChanged, Moved, NameTaken, NewTask, Store, TaskRow
 from miroir.tasks import TaskTracker, now_text, shown
 
 _POLL_S: Final = 0.01
@@ -56,7 +57,7 @@ class _Waiting:
 class Naming:
     """Renames and swaps indexes, and changes primary keys, which is the other thing an update of an index can do.
 
-    `patience_s`: how long writes on their way are waited for.
+    `patience_s`: how long writes on their way are waited for. `keep_targets`: what an alias stands for keeps its name.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Naming:
         *,
         peer: str,
         patience_s: float,
+        keep_targets: bool,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -79,6 +81,7 @@ class Naming:
         self._count = count
         self._operation = f"names:{peer}"
         self._patience_s = patience_s
+        self._keep_targets = keep_targets
         self._waiting: list[_Waiting] = []
         self._due: list[_Waiting] = []
         self._news = trio.Event()
@@ -90,9 +93,14 @@ class Naming:
         """`POST /swap-indexes`. What a node accepts and then fails is a failed task."""
         check_duplicates(swaps)
         details = {"swaps": [swap.view() for swap in swaps]}
-        async with self._changing(name for swap in swaps for name in (swap.one, swap.other)):
+        names = [name for swap in swaps for name in (swap.one, swap.other)]
+        async with self._changing(names):
+            new = {swap.other for swap in swaps if swap.rename}
+            check_unaliased(self._registry, (name for name in names if name not in new))
+            self._check_renamed(swap.one for swap in swaps if swap.rename)
             standing = {index.uid: index.physical_uid for index in self._registry.all()}
-            problem = problem_of(swaps, standing, standing)
+            taken = {*standing, *(alias.name for alias in self._registry.aliases())}
+            problem = problem_of(swaps, standing, taken)
             if problem is not None:
                 return await self._indexes.fail("indexSwap", None, details, problem.body())
             return await self._move(moves_of(swaps, standing), NewTask(None, "indexSwap", details, now_text()))
@@ -104,6 +112,9 @@ class Naming:
             details |= {"oldIndexUid": uid, "newIndexUid": new_uid}
         name = uid if new_uid is None else new_uid
         async with self._changing((uid, name)):
+            check_unaliased(self._registry, [uid])
+            if name != uid:
+                self._check_renamed([uid])
             index = self._registry.find(uid)
             problem = self._problem(index, uid, name)
             if index is None or problem is not None:
@@ -126,9 +137,14 @@ class Naming:
     def _problem(self, index: Index | None, uid: str, name: str) -> ApiError | None:
         if index is None:
             return index_not_found(uid)
-        if name != uid and self._registry.find(name) is not None:
+        if name != uid and (self._registry.is_index(name) or self._registry.alias(name) is not None):
             return node_error(409, "index_already_exists", f"Index `{name}` already exists.")
         return None
+
+    def _check_renamed(self, uids: Iterable[str]) -> None:
+        if self._keep_targets:
+            for uid in uids:
+                check_free_of_aliases(self._registry, uid)
 
     # -- primary keys ------------------------------------------------------------------------------------------------
 
@@ -181,7 +197,7 @@ class Naming:
                     if trio.current_time() >= deadline:
                         raise _busy() from None
                     await trio.sleep(_POLL_S)
-                except MappingChanged:
+                except (MappingChanged, NameTaken):
                     raise _busy() from None
 
     def _moved(self, moves: Sequence[IndexMove], moved: Moved) -> None:

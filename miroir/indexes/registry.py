@@ -1,12 +1,13 @@
 """The registry: which indexes there are, and what stands behind each name. The store's rows, kept in memory.
 
 A name stands for one physical index to writes and, while a swap or a renaming still waits for the tasks before it, for
-another to reads (`miroir.indexes.moves`). Nearly always the two are one table.
+another to reads (`miroir.indexes.moves`). Nearly always the two are one table. A name that is no index's may be an
+alias's; only then is it looked for among those.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -15,7 +16,7 @@ from miroir.errors import ApiError, node_error
 from miroir.indexes.moves import seen_by_reads
 from miroir.indexes.settings import view
 from miroir.indexes.view import IndexView
-from miroir.store import IndexMove, IndexRow
+from miroir.store import AliasRow, IndexMove, IndexRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,19 @@ class Index:
 class Registry:
     """Names to indexes. `IndexService` and `Naming` change it, everybody reads.
 
-    `find`, `get` and `all` say what a write or a change reaches; the same with `_for_reads`, what a read sees.
+    `find`, `get` and `all` say what a write or a change reaches; the same with `_for_reads`, what a read sees. To a
+    write an alias is its index; to a read, an index of the alias's own name. `resolved(alias)` is told of either.
     """
 
-    def __init__(self, *, exact_ties: bool) -> None:
+    def __init__(self, *, exact_ties: bool, resolved: Callable[[str], None] = lambda _: None) -> None:
         self._exact_ties = exact_ties
         self._by_uid: dict[str, Index] = {}
         self._uid_of: dict[str, str] = {}
         self._waiting: Sequence[Sequence[IndexMove]] = ()
         self._seen = self._by_uid
+        self._aliases: dict[str, AliasRow] = {}
+        self._renamed: dict[str, tuple[Index, Index]] = {}
+        self._resolved = resolved
 
     def load(self, rows: Iterable[IndexRow]) -> None:
         """Start with what the store holds."""
@@ -90,15 +95,23 @@ class Registry:
     # -- what writes and changes reach -------------------------------------------------------------------------------
 
     def find(self, uid: str) -> Index | None:
-        """The index of that name, or None."""
-        return self._by_uid.get(uid)
+        """The index of that name or alias, or None."""
+        index = self._by_uid.get(uid)
+        if index is None and (alias := self._aliases.get(uid)) is not None:
+            self._resolved(uid)
+            return self._by_uid.get(alias.targets[0])
+        return index
 
     def get(self, uid: str) -> Index:
-        """The index of that name; `index_not_found` as a node says it."""
-        index = self._by_uid.get(uid)
+        """The index of that name or alias; `index_not_found` as a node says it."""
+        index = self.find(uid)
         if index is None:
             raise index_not_found(uid)
         return index
+
+    def is_index(self, uid: str) -> bool:
+        """Whether the name is an index's own."""
+        return uid in self._by_uid
 
     def behind(self, physical_uid: str) -> Index | None:
         """The index that a physical index stands behind now, or None."""
@@ -113,11 +126,15 @@ class Registry:
 
     def find_for_reads(self, uid: str) -> Index | None:
         """The index that answers under that name, or None."""
-        return self._seen.get(uid)
+        index = self._seen.get(uid)
+        if index is None and (alias := self._aliases.get(uid)) is not None:
+            self._resolved(uid)
+            return self._under_alias(alias)
+        return index
 
     def get_for_reads(self, uid: str) -> Index:
         """The index that answers under that name; `index_not_found` as a node says it."""
-        index = self._seen.get(uid)
+        index = self.find_for_reads(uid)
         if index is None:
             raise index_not_found(uid)
         return index
@@ -125,6 +142,44 @@ class Registry:
     def all_for_reads(self) -> list[Index]:
         """Every index that answers, by the name it answers to."""
         return [self._seen[uid] for uid in sorted(self._seen)]
+
+    # -- aliases -----------------------------------------------------------------------------------------------------
+
+    def load_aliases(self, rows: Iterable[AliasRow]) -> None:
+        """Start with what the store holds."""
+        self._aliases = {row.name: row for row in rows}
+        self._renamed.clear()
+
+    def put_alias(self, row: AliasRow) -> None:
+        """Insert or replace: from now on it stands for that."""
+        self._aliases[row.name] = row
+
+    def remove_alias(self, name: str) -> None:
+        """The name is free."""
+        self._aliases.pop(name, None)
+        self._renamed.pop(name, None)
+
+    def alias(self, name: str) -> AliasRow | None:
+        """The alias of that name, or None."""
+        return self._aliases.get(name)
+
+    def own_name(self, uid: str) -> str:
+        """The name of the index that this one stands for: itself, unless it is an alias's whose index is there."""
+        alias = self._aliases.get(uid)
+        return uid if alias is None or alias.targets[0] not in self._by_uid else alias.targets[0]
+
+    def aliases(self) -> list[AliasRow]:
+        """Every alias, by name."""
+        return [self._aliases[name] for name in sorted(self._aliases)]
+
+    def _under_alias(self, alias: AliasRow) -> Index | None:
+        index = self._seen.get(alias.targets[0])
+        if index is None:
+            return None
+        known = self._renamed.get(alias.name)
+        if known is None or known[0] is not index:
+            known = self._renamed[alias.name] = (index, self._under(alias.name, index))
+        return known[1]
 
     # -- keeping the tables ------------------------------------------------------------------------------------------
 

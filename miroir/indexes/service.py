@@ -21,6 +21,7 @@ import trio
 from miroir.cluster import Cluster, NodeRefusal, Operation, Writer, Written
 from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
 from miroir.http import ExchangeError
+from miroir.indexes.alias_conflicts import check_free_of_aliases, check_unaliased
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
 from miroir.indexes.settings import (
     apply_change,
@@ -62,7 +63,9 @@ class IndexService:
         default_shards: int,
         exact_ties: bool,
         anti_entropy: bool,
+        keep_targets: bool = True,
     ) -> None:
+        """`keep_targets`: an index that an alias stands for is not deleted."""
         self._cluster = cluster
         self._store = store
         self._writer = writer
@@ -71,6 +74,7 @@ class IndexService:
         self._default_shards = default_shards
         self._exact_ties = exact_ties
         self._anti_entropy = anti_entropy
+        self._keep_targets = keep_targets
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
         self._garbage_left = trio.Event()
         tracker.on_ended(self._ended)
@@ -92,7 +96,7 @@ class IndexService:
             index = self._registry.find(uid)
             if index is not None and await self._made_before(index):
                 return await self._registered(uid, primary_key)
-            if index is not None:
+            if index is not None or self._registry.alias(uid) is not None:
                 return await self.fail(
                     "indexCreation",
                     uid,
@@ -124,6 +128,7 @@ class IndexService:
         async with self.changing(uid):
             index = self._registry.find(uid)
             if index is None:
+                check_unaliased(self._registry, [uid])
                 await self._create(uid, primary_key, {}, origin="write")
         return self._registry.get(uid)
 
@@ -259,6 +264,9 @@ class IndexService:
     async def delete(self, uid: str) -> TaskRow:
         """`DELETE /indexes/{uid}`: the name is free at once; the task ends when the nodes have dropped theirs."""
         async with self.changing(uid):
+            check_unaliased(self._registry, [uid])
+            if self._keep_targets:
+                check_free_of_aliases(self._registry, uid)
             index = self._registry.find(uid)
             if index is None:
                 return await self.fail("indexDeletion", uid, {"deletedDocuments": 0}, index_not_found(uid).body())
@@ -297,6 +305,7 @@ class IndexService:
         The row is changed before the nodes are asked, so a crash between leaves a wish that the next start finds
         missing on the nodes; a refusal changes it back.
         """
+        uid = self._registry.own_name(uid)
         check_reserved(change, anti_entropy=self._anti_entropy)
         if not creates and self._registry.find(uid) is None:
             return await self.fail("settingsUpdate", uid, settings_details(change), index_not_found(uid).body())
@@ -305,6 +314,7 @@ class IndexService:
 
     async def reset_settings(self, uid: str, names: Sequence[str]) -> TaskRow:
         """`DELETE /indexes/{uid}/settings`: these settings back to their defaults. Creates no index."""
+        uid = self._registry.own_name(uid)
         nothing = dict.fromkeys(names)
         if self._registry.find(uid) is None:
             error = index_not_found(uid).body()

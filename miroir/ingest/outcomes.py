@@ -67,7 +67,7 @@ class Changes:
             except FailedTask as failure:
                 if change.check is not None:
                     await change.check()
-                return await self._fail(uid, change, failure.error)
+                return await self._fail(index.uid, change, failure.error)
             except AttemptedBefore:
                 return await self._fail(uid, change, _ATTEMPTED)
             except NodeRefusal as failure:

@@ -85,18 +85,19 @@ class DocumentWriter:
         payload: Payload | None = None
         for _ in range(_ATTEMPTS):
             index = self._registry.find(uid)
+            own = uid if index is None else index.uid
             try:
                 judge = partial(self._judge, uid, upload, payload, index, creates=creates)
                 payload, batch = await _apart(upload.is_large, judge)
             except TaskFailure as failure:
-                return await self.fail(uid, "documentAdditionOrUpdate", failure.error, received=failure.received)
+                return await self.fail(own, "documentAdditionOrUpdate", failure.error, received=failure.received)
             index = await self._indexes.ensure(uid, batch.primary_key)
             if index.row.primary_key is None and batch.primary_key is not None:
-                index = await self._indexes.set_primary_key(uid, batch.primary_key)
+                index = await self._indexes.set_primary_key(index.uid, batch.primary_key)
             if batch.primary_key is not None and index.row.primary_key != batch.primary_key:
                 continue  # another write settled on another key meanwhile: judge again by that
             if not batch.items:
-                return await self._nothing_to_do(uid)
+                return await self._nothing_to_do(own)
             try:
                 addition = await _apart(batch.received > _MANY, partial(self._addition, index, method, batch))
                 return await self._write(index, addition)

@@ -6,6 +6,7 @@ from miroir.store.base import (
     IntentGone,
     KeyTaken,
     MappingChanged,
+    NameTaken,
     NoQuorum,
     SchemaVersionAhead,
     Store,
@@ -14,6 +15,8 @@ from miroir.store.base import (
 )
 from miroir.store.claims import claimed, current_claim
 from miroir.store.rows import (
+    AliasFlip,
+    AliasRow,
     Begin,
     Claim,
     Commit,
@@ -44,6 +47,8 @@ from miroir.store.rows import (
 )
 
 __all__ = [
+    "AliasFlip",
+    "AliasRow",
     "AttemptedBefore",
     "Begin",
     "Claim",
@@ -61,6 +66,7 @@ __all__ = [
     "MappingChanged",
     "Moved",
     "NameChange",
+    "NameTaken",
     "NewTask",
     "NoQuorum",
     "NodeIdentity",

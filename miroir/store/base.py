@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from miroir.store.rows import (
+    AliasFlip,
+    AliasRow,
     Begin,
     Claim,
     Commit,
@@ -57,6 +59,10 @@ class Held(StoreError):
 
 class MappingChanged(StoreError):
     """The name no longer stands for that physical index, or the topology moved on: route again."""
+
+
+class NameTaken(StoreError):
+    """An alias and an index cannot have one name."""
 
 
 class IntentGone(StoreError):
@@ -155,6 +161,24 @@ class Store(Protocol):
 
     async def forget_garbage(self, physical_uid: str) -> None:
         """Every node has dropped it. The name is still never given out again."""
+
+    # -- aliases -----------------------------------------------------------------------------------------------------
+
+    async def list_aliases(self) -> list[AliasRow]:
+        """Every alias, by name."""
+
+    async def put_alias(self, row: AliasRow, keep: int) -> AliasRow:
+        """Create or flip an alias; it gets the next version, and its history keeps the newest `keep`.
+
+        `row.version` is that of the row it replaces, 0 for none: `MappingChanged` if that is not so. `NameTaken` where
+        an index has the name; so say those that create or move indexes, the other way round.
+        """
+
+    async def delete_alias(self, name: str, version: int) -> None:
+        """Forget it and its history. `MappingChanged` if that is not its version."""
+
+    async def alias_history(self, name: str) -> list[AliasFlip]:
+        """What it stood for, newest first; the first is what it stands for now."""
 
     # -- copies ------------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,28 @@ class IndexRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AliasRow:
+    """A name that stands for indexes: `targets` are their uids. `version` grows with each flip, from 1."""
+
+    name: str
+    kind: Literal["single", "multi"]
+    targets: tuple[str, ...]
+    version: int
+    managed_by: str | None
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasFlip:
+    """What an alias stood for from `at` on, under that version."""
+
+    version: int
+    targets: tuple[str, ...]
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexMove:
     """A physical index goes from the name `uid` to the name `to`.
 

@@ -146,6 +146,14 @@ class Metrics:
 
     # The process
 
+    def alias_resolved(self, alias: str) -> None:
+        """A request named an index by this alias."""
+        self._alias_resolutions.get(alias).inc()
+
+    def alias_flipped(self, alias: str) -> None:
+        """It stands for another index now."""
+        self._alias_flips.get(alias).inc()
+
     def worker_restarted(self, worker: str) -> None:
         """A background worker crashed and was started again."""
         self._restarts.get(worker).inc()
@@ -211,6 +219,10 @@ class Metrics:
             self._keys_seen.get(outcome)
 
     def _process(self) -> None:
+        self._alias_resolutions = Children(
+            self._counter("alias_resolutions_total", "Requests that named an index by an alias.", ("alias",)), capped=0
+        )
+        self._alias_flips = Children(self._counter("alias_flips_total", "Flips of an alias.", ("alias",)), capped=0)
         self._restarts = Children(self._counter("worker_restarts_total", "Workers started again.", ("worker",)))
         self._features = Children(self._gauge("feature_enabled", "1 if the capability is on.", ("feature",)))
 

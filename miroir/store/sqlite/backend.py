@@ -13,6 +13,8 @@ import trio
 
 from miroir.store.base import NoQuorum, Store
 from miroir.store.rows import (
+    AliasFlip,
+    AliasRow,
     Begin,
     Claim,
     Commit,
@@ -36,6 +38,7 @@ from miroir.store.rows import (
     WebhookRow,
 )
 from miroir.store.sqlite import (
+    aliases,
     cluster,
     copies,
     holds,
@@ -155,6 +158,20 @@ class SqliteStore(Store):
 
     async def forget_garbage(self, physical_uid: str) -> None:
         await self._writer.run(lambda tx: indexes.forget_garbage(tx, physical_uid))
+
+    # -- aliases -------------------------------------------------------------------------------------------------------
+
+    async def list_aliases(self) -> list[AliasRow]:
+        return await self._reader.run(aliases.list_aliases)
+
+    async def put_alias(self, row: AliasRow, keep: int) -> AliasRow:
+        return await self._writer.run(lambda tx: aliases.put_alias(tx, row, keep))
+
+    async def delete_alias(self, name: str, version: int) -> None:
+        await self._writer.run(lambda tx: aliases.delete_alias(tx, name, version))
+
+    async def alias_history(self, name: str) -> list[AliasFlip]:
+        return await self._reader.run(lambda db: aliases.alias_history(db, name))
 
     # -- copies --------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Final
 from miroir.store.base import Held, MappingChanged
 from miroir.store.rows import Claim, IndexMove, IndexRow, Moved, NewTask, ShardCopies, TaskRow
 from miroir.store.sqlite import copies, idempotency, tasks
+from miroir.store.sqlite.aliases import check_no_alias
 from miroir.store.sqlite.encoding import SELECT_INDEX, index_row, set_text
 from miroir.store.sqlite.writer import Tx
 
@@ -29,6 +30,7 @@ def insert_index(tx: Tx, row: IndexRow, in_sync: ShardCopies, claim: Claim | Non
         return present, False
     if claim is not None:
         idempotency.attempt(tx, claim, made=row.physical_uid)
+    check_no_alias(tx.db, row.uid)
     inserted = replace(row, revision=tx.next("revision"))
     _put(tx.db, inserted)
     copies.put_in_sync(tx, row.physical_uid, in_sync)
@@ -61,6 +63,7 @@ def move_indexes(tx: Tx, moves: Sequence[IndexMove], task: NewTask) -> Moved:
     for move in moves:
         if move.to not in leaving and _index(tx.db, move.to) is not None:
             raise MappingChanged(f"{move.to} is taken")
+        check_no_alias(tx.db, move.to)
     physical_uids = [move.physical_uid for move in moves]
     _check_written(tx, physical_uids)
     open_tasks = tx.db.execute(

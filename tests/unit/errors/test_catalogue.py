@@ -16,9 +16,15 @@ _DESIGNED = {
     400: ("invalid_request", {"miroir_reserved_field", "miroir_reserved_token", "miroir_primary_key_required"}),
     401: ("auth", {"miroir_invalid_auth", "miroir_jwt_invalid"}),
     403: ("auth", {"miroir_jwt_scope_denied", "miroir_missing_csrf", "miroir_csrf_mismatch", "miroir_origin_denied"}),
+    404: ("invalid_request", {"miroir_alias_not_found"}),
     409: (
         "invalid_request",
-        {"miroir_idempotency_key_reused", "miroir_multi_alias_not_writable", "miroir_topology_conflict"},
+        {
+            "miroir_alias_conflict",
+            "miroir_idempotency_key_reused",
+            "miroir_multi_alias_not_writable",
+            "miroir_topology_conflict",
+        },
     ),
     429: ("auth", {"miroir_rate_limited"}),
     501: ("invalid_request", {"miroir_not_supported"}),
