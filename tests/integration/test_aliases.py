@@ -67,6 +67,8 @@ def test_it_answers_like_an_index_of_its_name(server: Cluster, index_name: str) 
     assert (len(found["hits"]), found["facetDistribution"]) == (5, {"colour": {"red": 30}})
     assert api.get(f"/indexes/{name}/search", q="", filter="colour = red")["estimatedTotalHits"] == 30
     assert api.post(f"/indexes/{name}/facet-search", {"facetName": "colour"})["facetHits"][0]["value"] == "red"
+    (side,) = api.post("/multi-search", {"queries": [{"indexUid": name, "limit": 1}]})["results"]
+    assert (side["indexUid"], side["hits"][0]["colour"]) == (name, "red")
     message = api.request("POST", f"/indexes/{name}/search", json={"filter": "size = 1"}).json()["message"]
     assert f"Index `{name}`" in message
     # writes
