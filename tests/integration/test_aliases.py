@@ -24,6 +24,7 @@ from tests.integration.test_names_under_load import (
     seed,
     write,
 )
+from tests.integration.test_tenant_tokens_oracle import signed
 from tests.nodes import ADMIN_KEY, Cluster
 
 
@@ -251,3 +252,21 @@ def _judge(api: Api, load: Load, names: tuple[str, str]) -> None:
         assert held[place].get(batch) == 8, batch
         assert batch not in held[other], batch
     assert set(places.values()) == set(names)
+
+
+def test_keys_and_tokens_go_by_the_name_that_is_used(server: Cluster, index_name: str) -> None:
+    """A token's rule for an alias filters what is found by it, and opens nothing else."""
+    api, name, uid = server.client, f"{index_name}_alias", f"{index_name}_own"
+    api.create_index(uid, "id")
+    api.update_settings(uid, {"filterableAttributes": ["owner"]})
+    api.add_documents(uid, [{"id": number, "owner": number % 2} for number in range(10)])
+    alias(server, name, uid)
+    key = api.post("/keys", {"actions": ["search"], "indexes": [name], "expiresAt": None})
+    (token,) = signed([key], {"searchRules": {name: {"filter": "owner = 1"}}})
+    for credential, found in ((key["key"], 10), (token, 5)):
+        as_tenant = api.with_key(credential)
+        assert as_tenant.search(name, "")["estimatedTotalHits"] == found
+        (side,) = as_tenant.post("/multi-search", {"queries": [{"indexUid": name}]})["results"]
+        assert side["estimatedTotalHits"] == found
+        assert refusal(as_tenant.request("POST", f"/indexes/{uid}/search", json={})) == (403, "invalid_api_key")
+        as_tenant.close()
