@@ -25,7 +25,7 @@ from uuid import uuid4
 
 import trio
 
-from miroir.admin import create_admin_app
+from miroir.admin import SettingsPreview, create_admin_app
 from miroir.admin.overview import coverage, shard_counts
 from miroir.api import (
     Admission,
@@ -83,7 +83,22 @@ from miroir.http import (
     server_tls,
 )
 from miroir.http import serve as serve_http
-from miroir.indexes import AliasService, GarbageCollector, IndexService, Naming, Registry, Strays, client_text
+from miroir.indexes import (
+    AliasService,
+    Aligner,
+    BroadcastKnobs,
+    DriftCheck,
+    GarbageCollector,
+    IndexService,
+    Naming,
+    NodeIndex,
+    NodeVersions,
+    Registry,
+    SettingsBroadcast,
+    SettingsChanges,
+    Strays,
+    client_text,
+)
 from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
@@ -253,16 +268,48 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         node_timeout_s=max(node_timeout_s, config.server.request_timeout_ms / 2000.0),
         patience_s=config.server.request_timeout_ms / 2000.0,
     )
+    node_index = NodeIndex(exact_ties=exact_ties, anti_entropy=anti_entropy)
     indexes = IndexService(
         cluster,
         store,
         writer,
         tracker,
         registry,
+        node_index=node_index,
         default_shards=config.shards,
-        exact_ties=exact_ties,
-        anti_entropy=anti_entropy,
         keep_targets=config.aliases.require_target_exists,
+    )
+    versions = NodeVersions(cluster, store, registry)
+    aligner = Aligner(cluster, registry, indexes, lanes, versions, node_index)
+    broadcast = SettingsBroadcast(
+        cluster,
+        store,
+        tracker,
+        registry,
+        versions,
+        aligner,
+        node_index,
+        metrics,
+        BroadcastKnobs(
+            verify_timeout_s=config.settings_broadcast.verify_timeout_s,
+            max_repair_retries=config.settings_broadcast.max_repair_retries,
+            freeze_writes_on_unrepairable=config.settings_broadcast.freeze_writes_on_unrepairable,
+            in_turn=config.settings_broadcast.strategy == "sequential",
+        ),
+    )
+    broadcast.load(await store.open_tasks())
+    changes = SettingsChanges(
+        cluster, registry, indexes, writer, versions, node_index, strategy=config.settings_broadcast.strategy
+    )
+    drift = DriftCheck(
+        cluster,
+        registry,
+        versions,
+        aligner,
+        node_index,
+        metrics,
+        interval_s=config.settings_drift_check.interval_s,
+        auto_repair=config.settings_drift_check.auto_repair,
     )
     garbage = GarbageCollector(cluster, store, tracker, indexes, lanes)
     strays = Strays(cluster, store, garbage)
@@ -309,13 +356,15 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         await aliases.load()
     searches = SearchService(scatter, policy)
     similar = SimilarDocuments(scatter, planner, policy, over_fetch=config.vector_search.over_fetch_factor)
-    copies = NodeCopies(cluster, store, registry, indexes, lanes, batch_size=config.rebalancer.migration_batch_size)
+    copies = NodeCopies(cluster, store, registry, aligner, batch_size=config.rebalancer.migration_batch_size)
     repairer = Repairer(
         cluster, store, registry, tracker, holds, copies, peer=peer, hold_ms=config.rebalancer.cutover_hold_ms
     )
     expiry = IntentExpiry(store)
     # One process owns a SQLite store: whatever intents are there were left by processes before it.
-    await expiry.expire_left_behind(frozenset(intent.peer for intent in await store.open_intents()))
+    left = await expiry.expire_left_behind(frozenset(intent.peer for intent in await store.open_intents()))
+    # One to no shard was a change of settings: nobody knows which nodes it reached.
+    versions.load(await store.list_node_settings(), {intent.physical_uid for intent in left if not intent.shards})
     canceler, deleter = Canceler(cluster, store, tracker), Deleter(cluster, store, tracker)
     pruner = Pruner(store, config.task_registry, config.idempotency)
 
@@ -334,7 +383,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     for routes in (
         SystemResource(cluster, registry, reader, default_shards=config.shards, node_timeout_s=node_timeout_s),
         IndexResource(registry, indexes, verdicts),
-        SettingsResource(registry, indexes, verdicts),
+        SettingsResource(registry, changes, verdicts),
         NameResource(naming, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
@@ -375,6 +424,11 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         for node, health in cluster.health.items():
             metrics.set_node_healthy(node, healthy=health.status == "healthy")
             metrics.set_node_pool(node, *cluster.clients[node].pool)
+        metrics.set_settings(
+            {index.uid: index.row.settings_version for index in registry.all()},
+            frozen=sum(index.row.frozen for index in registry.all()),
+            stale=sum(len(versions.stale(index)) for index in registry.all()),
+        )
         metrics.set_request_queue_depth(admission.waiting)
         if keys is not None:
             metrics.set_idempotency_cache_size(await store.count_idempotency())
@@ -388,6 +442,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         AdminDoor(secrets.admin_keys),
         metrics,
         refresh_metrics,
+        SettingsPreview(cluster, registry, versions, verdicts, anti_entropy=anti_entropy),
         default_shards=config.shards,
         aliases=aliases if config.aliases.enabled else None,
     )
@@ -403,6 +458,8 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             "prober": prober.run,
             "keys": key_sync.run,
             "tasks": tracker.run,
+            "settings": broadcast.run,
+            "settings drift": drift.run,
             "cancelations": canceler.run,
             "deletions": deleter.run,
             "garbage": garbage.run,

@@ -2,5 +2,6 @@
 
 from miroir.admin.app import create_admin_app
 from miroir.admin.overview import shards_view, topology_view
+from miroir.admin.settings_preview import SettingsPreview
 
-__all__ = ["create_admin_app", "shards_view", "topology_view"]
+__all__ = ["SettingsPreview", "create_admin_app", "shards_view", "topology_view"]

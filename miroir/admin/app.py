@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from miroir.admin.alias_routes import alias_routes
 from miroir.admin.overview import shards_view, topology_view
+from miroir.admin.settings_preview import SettingsPreview
 from miroir.cluster import Cluster
 from miroir.errors import ApiError, node_error
 from miroir.indexes import AliasService, Registry
@@ -31,6 +32,7 @@ def create_admin_app(
     door: AdminDoor,
     metrics: Metrics,
     refresh_metrics: Callable[[], Awaitable[None]],
+    previews: SettingsPreview,
     *,
     default_shards: int,
     aliases: AliasService | None = None,
@@ -62,6 +64,11 @@ def create_admin_app(
         if not uid:
             raise node_error(400, "bad_request", "Name an index: `/_miroir/shards?index=UID`.")
         return jsonify(shards_view(cluster, registry.get(uid)))
+
+    @app.post("/_miroir/indexes/<uid>/settings/preview")
+    async def preview_settings(uid: str) -> ResponseReturnValue:
+        body: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]  # bytes, as asked
+        return jsonify(await previews.preview(uid, body, _header("content-type") or b""))
 
     @app.get("/_miroir/metrics")
     async def show_metrics() -> ResponseReturnValue:

@@ -51,6 +51,7 @@ def shards_view(cluster: Cluster, index: Index) -> dict[str, Any]:
     """`GET /_miroir/shards?index=`: per shard and group, who takes its writes and whose copy may be read now."""
     placement = cluster.placement(index.row.shards)
     in_sync = cluster.in_sync(index.physical_uid)
+    stale = cluster.stale(index.physical_uid)
     shards = []
     for shard in range(index.row.shards):
         trusted = in_sync.get(shard, frozenset())
@@ -61,7 +62,9 @@ def shards_view(cluster: Cluster, index: Index) -> dict[str, Any]:
                     {
                         "replica_group": group,
                         "write_owners": list(owners[shard]),
-                        "read_owners": [node for node in owners[shard] if node in trusted and cluster.usable(node)],
+                        "read_owners": [
+                            node for node in owners[shard] if node in trusted - stale and cluster.usable(node)
+                        ],
                     }
                     for group, owners in placement.by_group.items()
                 ],
@@ -88,7 +91,7 @@ def coverage(cluster: Cluster, registry: Registry) -> tuple[int, int]:
     for index in registry.all():
         in_sync = cluster.in_sync(index.physical_uid)
         for shard, owners in enumerate(cluster.placement(index.row.shards).owners):
-            readable = len(in_sync.get(shard, frozenset()) & usable)
+            readable = len((in_sync.get(shard, frozenset()) & usable) - cluster.stale(index.physical_uid))
             degraded += readable < len(owners)
             uncovered += readable == 0
     return degraded, uncovered

@@ -9,7 +9,10 @@ from miroir.api.messages import Response
 
 _VARY: Final = (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 _FROM_EVERYWHERE: Final = (b"access-control-allow-origin", b"*")
-_EXPOSED: Final = (b"access-control-expose-headers", b"X-Request-Id, X-Miroir-Degraded, Retry-After")
+_EXPOSED: Final = (
+    b"access-control-expose-headers",
+    b"X-Request-Id, X-Miroir-Degraded, X-Miroir-Settings-Version, X-Miroir-Settings-Inconsistent, Retry-After",
+)
 _METHODS: Final = (b"access-control-allow-methods", b"DELETE, HEAD, TRACE, GET, PUT, POST, PATCH, CONNECT, OPTIONS")
 _KEPT_S: Final = (b"access-control-max-age", b"86400")
 

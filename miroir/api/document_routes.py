@@ -11,6 +11,7 @@ import orjson
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import NULL_FILTER, Query, is_count, json_object, json_or_text, refuse_body, sort_criteria
 from miroir.api.routing import Router
+from miroir.api.settings_version import check_version
 from miroir.cluster import Verdicts, Written
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Registry, check_uid, is_uid
@@ -100,7 +101,9 @@ class DocumentResource:
         if index is None:
             check_uid(uid)
             index = self._registry.get_for_reads(uid)
-        return Response(200, await self._reader.get(index, key, request.query_string.decode("latin-1")))
+        check_version(request, index)
+        document = await self._reader.get(index, key, request.query_string.decode("latin-1"))
+        return Response(200, document, [*index.headers])
 
     async def list(self, request: Request) -> Response:
         """A page, by query parameters."""
@@ -120,7 +123,7 @@ class DocumentResource:
             wanted["filter"] = json_or_text(filter)
             if wanted["filter"] is None:
                 raise node_error(400, "invalid_document_filter", NULL_FILTER)
-        return await self._list(request.params[0], wanted)
+        return await self._list(request, wanted)
 
     async def fetch(self, request: Request) -> Response:
         """The same, by a body."""
@@ -134,14 +137,17 @@ class DocumentResource:
         fields = wanted.get("fields", [])
         if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
             await refuse_body(self._verdicts, request, template)
-        return await self._list(request.params[0], wanted)
+        return await self._list(request, wanted)
 
-    async def _list(self, uid: str, wanted: Mapping[str, Any]) -> Response:
+    async def _list(self, request: Request, wanted: Mapping[str, Any]) -> Response:
+        uid = request.params[0]
         check_uid(uid)
-        listed: Listed = await self._reader.list(self._registry.get_for_reads(uid), wanted)
+        index = self._registry.get_for_reads(uid)
+        check_version(request, index)
+        listed: Listed = await self._reader.list(index, wanted)
         tail = {"offset": wanted.get("offset", 0), "limit": wanted.get("limit", 20), "total": listed.total}
         body = b'{"results":[' + b",".join(listed.documents) + b"]," + orjson.dumps(tail)[1:]
-        return Response(200, body, degraded_shards(listed.unavailable))
+        return Response(200, body, [*index.headers, *degraded_shards(listed.unavailable)])
 
 
 def to_scratch(request: Request, route: str) -> NodeCall:

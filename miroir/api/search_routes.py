@@ -10,6 +10,7 @@ from miroir.api.messages import Request, Response
 from miroir.api.query_body import SEARCH_PARAMETERS, SIMILAR_PARAMETERS, Reader, query_body
 from miroir.api.reading import NULL_FILTER, json_object
 from miroir.api.routing import Router
+from miroir.api.settings_version import check_version
 from miroir.cluster import Verdicts
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Index, Registry, check_uid
@@ -97,6 +98,7 @@ class SearchResource:
         uid = request.params[0]
         index = self._registry.find_for_reads(uid)
         if index is not None:
+            check_version(request, index)
             return index
         await self._check(request, route)
         check_uid(uid)
@@ -112,8 +114,8 @@ class SearchResource:
 
 
 def _answer(index: Index, found: Found) -> Response:
-    headers = degraded_shards(found.unavailable)
+    degraded = degraded_shards(found.unavailable)
     context = {"index": index.uid, "node_count": found.nodes_asked}
-    if headers:
-        context["degraded"] = headers[0][1].decode()
-    return Response(200, found.body, headers, context=context)
+    if degraded:
+        context["degraded"] = degraded[0][1].decode()
+    return Response(200, found.body, [*index.headers, *degraded], context=context)

@@ -10,7 +10,7 @@ from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import json_value
 from miroir.api.routing import Endpoint, Router
 from miroir.cluster import Verdicts
-from miroir.indexes import Index, IndexService, Registry, check_uid, wish_of
+from miroir.indexes import Index, Registry, SettingsChanges, check_uid, wish_of
 from miroir.indexes.settings import EXPERIMENTAL, SETTINGS, shown
 from miroir.nodes import NodeCall
 from miroir.tasks import enqueued_view
@@ -27,9 +27,9 @@ _WHOLE: Final = "/indexes/{index}/settings"
 class SettingsResource:
     """Settings: get, change, reset."""
 
-    def __init__(self, registry: Registry, indexes: IndexService, verdicts: Verdicts) -> None:
+    def __init__(self, registry: Registry, changes: SettingsChanges, verdicts: Verdicts) -> None:
         self._registry = registry
-        self._indexes = indexes
+        self._changes = changes
         self._verdicts = verdicts
 
     def register(self, router: Router) -> None:
@@ -46,7 +46,8 @@ class SettingsResource:
 
     async def settings(self, request: Request) -> Response:
         """All settings, as the client made them."""
-        return json_response(200, shown(wish_of(self._known(request).row)))
+        index = self._known(request)
+        return json_response(200, shown(wish_of(index.row)), index.headers)
 
     async def change(self, request: Request) -> Response:
         """Change some settings on all nodes; a task."""
@@ -59,8 +60,8 @@ class SettingsResource:
 
     def _getting(self, name: str) -> Endpoint:
         async def get(request: Request) -> Response:
-            settings = shown(wish_of(self._known(request).row), experimental=EXPERIMENTAL)
-            return json_response(200, settings[name])
+            index = self._known(request)
+            return json_response(200, shown(wish_of(index.row), experimental=EXPERIMENTAL)[name], index.headers)
 
         return get
 
@@ -90,13 +91,13 @@ class SettingsResource:
         if late and self._registry.find(uid) is None:
             # An index that is there refuses it by itself; a new one must not be made for what is refused.
             await self._verdicts.try_out("PATCH", _WHOLE, late, uid)
-        task = await self._indexes.change_settings(uid, change, creates=request.access.creates)
+        task = await self._changes.change(uid, change, creates=request.access.creates)
         return json_response(202, enqueued_view(task))
 
     async def _reset(self, request: Request, names: tuple[str, ...]) -> Response:
         uid = request.params[0]
         check_uid(uid)
-        return json_response(202, enqueued_view(await self._indexes.reset_settings(uid, names)))
+        return json_response(202, enqueued_view(await self._changes.reset(uid, names)))
 
     def _known(self, request: Request) -> Index:
         uid = request.params[0]

@@ -52,6 +52,7 @@ class Cluster:
         self._cleared: dict[str, trio.Event] = {}
         self._suspicions: Counter[str] = Counter()
         self._in_sync: dict[str, dict[int, frozenset[str]]] = {}
+        self._stale: dict[str, frozenset[str]] = {}
         self._placements: dict[int, Placement] = {}
         self.adopt(topology)
 
@@ -94,6 +95,7 @@ class Cluster:
     def forget_index(self, physical_uid: str) -> None:
         """No name stands for it any more."""
         self._in_sync.pop(physical_uid, None)
+        self._stale.pop(physical_uid, None)
         self.generation += 1
 
     def in_sync(self, physical_uid: str) -> Mapping[int, frozenset[str]]:
@@ -103,6 +105,16 @@ class Cluster:
     def covers(self, nodes: Collection[str]) -> bool:
         """Whether these nodes together hold a trusted copy of every shard of every index."""
         return all(not trusted.isdisjoint(nodes) for copies in self._in_sync.values() for trusted in copies.values())
+
+    def set_stale(self, physical_uid: str, nodes: frozenset[str]) -> None:
+        """These nodes do not have the index's settings, or nobody knows: they must not answer reads of it."""
+        if nodes != self._stale.get(physical_uid, frozenset()):
+            self._stale[physical_uid] = nodes
+            self.generation += 1
+
+    def stale(self, physical_uid: str) -> frozenset[str]:
+        """Nodes whose settings of that index are behind."""
+        return self._stale.get(physical_uid, frozenset())
 
     # -- health ------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from miroir.store import (
     Begin,
     Commit,
     Committed,
+    IndexFrozen,
     Intent,
     IntentGone,
     MappingChanged,
@@ -70,6 +71,9 @@ class Operation:
 
     One that is not `repeatable` must not be done twice, and is refused under an `Idempotency-Key` of which an earlier
     attempt may have done it (`AttemptedBefore`).
+
+    `nodes`: a change of no documents, for these nodes as a whole; `shards` is empty. It stands if any node accepted it
+    and none refused: who missed it is for the caller to find out.
     """
 
     index_uid: str
@@ -80,6 +84,7 @@ class Operation:
     task: NewTask
     repeatable: bool = True
     prepare: Prepare | None = None
+    nodes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class _Sending:
     node_tasks: list[NodeTask] = field(default_factory=list)
     refused: dict[str, Refused] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    took: set[str] = field(default_factory=set)
     unknown: bool = False
 
 
@@ -132,10 +138,12 @@ class Writer:
 
         Raises `NodeRefusal`, `MappingChanged` when the name no longer stands for the index (nothing was sent),
         `AttemptedBefore` (nor then), and `ApiError`: 503 `miroir_no_quorum` when the write does not stand,
-        `miroir_overloaded` when the store is away.
+        `miroir_index_frozen`, `miroir_overloaded` when the store is away.
         """
         placement = self._cluster.placement(operation.index_shards)
         parts = _parts(placement, operation.shards)
+        for node in operation.nodes or ():
+            parts[node] = ()
         places: dict[str, Place] = {}
 
         def take_places(_: Intent) -> None:
@@ -156,6 +164,12 @@ class Writer:
                 take_places,
                 patience_s=self._patience_s,
             )
+        except IndexFrozen:
+            raise miroir_error(
+                "miroir_index_frozen",
+                f"Writes to index `{operation.index_uid}` are stopped: its nodes do not agree on its settings. They "
+                "are brought into line by themselves as soon as that can be done.",
+            ) from None
         except StoreUnavailable as failure:
             raise _store_away(failure) from failure
         sending = _Sending()
@@ -217,6 +231,7 @@ class Writer:
         taken = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         sending.node_tasks += [NodeTask(node, incarnation, outcome.task_uid, shards) for outcome in taken]
         if len(taken) == len(outcomes):
+            sending.took.add(node)
             for shard in shards:
                 sending.accepted[shard].add(node)
             return
@@ -257,9 +272,10 @@ class Writer:
     async def _conclude(
         self, operation: Operation, intent: Intent, placement: Placement, sending: _Sending
     ) -> Committed:
-        if not sending.accepted:
+        refused_by_some = operation.nodes is not None and sending.refused
+        if refused_by_some or not sending.took:
             await self._store.withdraw(intent.stamp, verify=sending.unknown)
-            if sending.refused and not sending.unknown:
+            if refused_by_some or (sending.refused and not sending.unknown):
                 first = min(sending.refused)
                 raise NodeRefusal(sending.refused[first].status, sending.refused[first].body)
             raise _no_quorum(operation.shards)
@@ -329,9 +345,10 @@ def _frozen(accepted: dict[int, set[str]], shards: tuple[int, ...]) -> ShardCopi
 
 def _no_quorum(shards: Sequence[int]) -> ApiError:
     listed = ", ".join(map(str, shards[:10])) + (", ..." if len(shards) > 10 else "")
+    nobody = f"no trusted copy of shard {listed}" if shards else "no node"
     return miroir_error(
         "miroir_no_quorum",
-        f"The write does not stand: no trusted copy of shard {listed} could take it. "
+        f"The write does not stand: {nobody} could take it. "
         "It may have been applied in part; send it again once the nodes are back.",
     )
 

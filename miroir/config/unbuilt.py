@@ -22,8 +22,6 @@ UNBUILT: Final = frozenset(
         "resharding",
         "search_ui",
         "session_pinning",
-        "settings_broadcast",
-        "settings_drift_check",
         "shadow",
         "tenant_affinity",
         "tracing",

@@ -31,6 +31,8 @@ MIROIR_CODES: Final[dict[str, CodeInfo]] = {
     "miroir_idempotency_key_reused": CodeInfo(409, "invalid_request"),
     "miroir_no_quorum": CodeInfo(503, "system", retry_after_s=1),
     "miroir_shard_unavailable": CodeInfo(503, "system", retry_after_s=1),
+    "miroir_settings_version_stale": CodeInfo(503, "system", retry_after_s=1),
+    "miroir_index_frozen": CodeInfo(503, "system", retry_after_s=10),
     "miroir_overloaded": CodeInfo(503, "system", retry_after_s=1),
     "miroir_timeout": CodeInfo(504, "system"),
 }

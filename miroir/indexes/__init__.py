@@ -1,22 +1,36 @@
 """Indexes: their registry, their settings and what of them is shown."""
 
 from miroir.indexes.aliases import AliasService
+from miroir.indexes.alignment import Aligner, NotAligned
+from miroir.indexes.broadcast import BroadcastKnobs, SettingsBroadcast
+from miroir.indexes.drift import DriftCheck
 from miroir.indexes.garbage import GarbageCollector
 from miroir.indexes.moves import Swap
 from miroir.indexes.naming import Naming
+from miroir.indexes.node_index import NodeIndex
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
 from miroir.indexes.service import IndexService, check_uid, client_text, is_uid, refusal_of
+from miroir.indexes.settings_changes import SettingsChanges
 from miroir.indexes.strays import Strays
+from miroir.indexes.versions import NodeVersions
 from miroir.indexes.view import IndexView
 
 __all__ = [
     "AliasService",
+    "Aligner",
+    "BroadcastKnobs",
+    "DriftCheck",
     "GarbageCollector",
     "Index",
     "IndexService",
     "IndexView",
     "Naming",
+    "NodeIndex",
+    "NodeVersions",
+    "NotAligned",
     "Registry",
+    "SettingsBroadcast",
+    "SettingsChanges",
     "Strays",
     "Swap",
     "check_uid",

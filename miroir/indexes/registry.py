@@ -7,24 +7,42 @@ alias's; only then is it looked for among those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import msgspec
 
 from miroir.errors import ApiError, node_error
 from miroir.indexes.moves import seen_by_reads
-from miroir.indexes.settings import view
+from miroir.indexes.settings import Wish, apply_change, view
 from miroir.indexes.view import IndexView
 from miroir.store import AliasRow, IndexMove, IndexRow
 
 
 @dataclass(frozen=True, slots=True)
+class Proposed:
+    """A change of settings that was acknowledged as a task and is not committed yet."""
+
+    task_uid: int
+    change: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Index:
-    """One index: its row, and what reads and writes need to know of it."""
+    """One index: its row, and what reads and writes need to know of it.
+
+    `view` is of the committed settings, which reads go by. Writes are queued on the nodes behind the changes that were
+    proposed since, so they go by `ahead`. `wishes`: the committed one, then what each proposed change makes of it.
+    """
 
     row: IndexRow
     view: IndexView
+    ahead: IndexView
+    wishes: tuple[Wish, ...]
+    proposed: tuple[Proposed, ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What every answer that was read from the index says of its settings."""
 
     @property
     def uid(self) -> str:
@@ -53,6 +71,7 @@ class Registry:
         self._aliases: dict[str, AliasRow] = {}
         self._renamed: dict[str, tuple[Index, Index]] = {}
         self._resolved = resolved
+        self._proposed: dict[str, tuple[Proposed, ...]] = {}
 
     def load(self, rows: Iterable[IndexRow]) -> None:
         """Start with what the store holds."""
@@ -63,10 +82,35 @@ class Registry:
         self._look()
 
     def put(self, row: IndexRow) -> Index:
-        """Insert or replace."""
+        """Insert or replace; what is proposed of its settings stays so."""
         index = self._enter(row)
         self._look()
         return index
+
+    def view_of(self, row: IndexRow, wish: Wish) -> IndexView:
+        """The digest of the index with these settings."""
+        return view(
+            row.uid,
+            row.physical_uid,
+            row.primary_key,
+            row.shards,
+            row.settings_version,
+            wish,
+            exact_ties=self._exact_ties,
+        )
+
+    def propose(self, physical_uid: str, proposed: Iterable[Proposed]) -> None:
+        """From now on these changes of the index's settings, oldest first, are on their way; none: all is committed."""
+        self._proposed[physical_uid] = tuple(proposed)
+        if not self._proposed[physical_uid]:
+            del self._proposed[physical_uid]
+        index = self.behind(physical_uid)
+        if index is not None:
+            self.put(index.row)
+
+    def proposed(self, physical_uid: str) -> tuple[Proposed, ...]:
+        """The changes that are on their way, oldest first."""
+        return self._proposed.get(physical_uid, ())
 
     def move(
         self, moves: Iterable[IndexMove], rows: Iterable[IndexRow], waiting: Sequence[Sequence[IndexMove]]
@@ -91,6 +135,7 @@ class Registry:
     def forget_physical(self, physical_uid: str) -> None:
         """The nodes have dropped it: its name is not needed for texts any more."""
         self._uid_of.pop(physical_uid, None)
+        self._proposed.pop(physical_uid, None)
 
     # -- what writes and changes reach -------------------------------------------------------------------------------
 
@@ -189,16 +234,13 @@ class Registry:
         return index
 
     def _index(self, row: IndexRow) -> Index:
-        digest = view(
-            row.uid,
-            row.physical_uid,
-            row.primary_key,
-            row.shards,
-            row.settings_version,
-            wish_of(row),
-            exact_ties=self._exact_ties,
-        )
-        return Index(row, digest)
+        proposed = self._proposed.get(row.physical_uid, ())
+        wishes: list[Wish] = [wish_of(row)]
+        for each in proposed:
+            wishes.append(apply_change(wishes[-1], each.change))
+        committed = self.view_of(row, wishes[0])
+        ahead = self.view_of(row, wishes[-1]) if proposed else committed
+        return Index(row, committed, ahead, tuple(wishes), proposed, _headers(row, proposed))
 
     def _look(self) -> None:
         """Bring up to date what reads see."""
@@ -211,6 +253,14 @@ class Registry:
     def _under(self, uid: str, index: Index) -> Index:
         """The index under a name that it has for reads only."""
         return index if index.uid == uid else self._index(replace(index.row, uid=uid))
+
+
+_IN_FLIGHT: Final = (b"x-miroir-settings-inconsistent", b"true")
+
+
+def _headers(row: IndexRow, proposed: tuple[Proposed, ...]) -> tuple[tuple[bytes, bytes], ...]:
+    version = (b"x-miroir-settings-version", b"%d" % row.settings_version)
+    return (version, _IN_FLIGHT) if proposed else (version,)
 
 
 def wish_of(row: IndexRow) -> dict[str, object]:

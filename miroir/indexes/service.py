@@ -1,4 +1,4 @@
-"""Indexes as clients handle them: create, delete, list, settings.
+"""Indexes as clients handle them: create, delete, list. Settings are `miroir.indexes.settings_changes`.
 
 The registry row comes first, the nodes after: an index that was acknowledged is in the store, whatever happens then. A
 physical index gets a new name with every incarnation, so a deletion that a node did late cannot take a new index along.
@@ -7,12 +7,11 @@ physical index gets a new name with every incarnation, so a deletion that a node
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import time
 from typing import Any, Final
-from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -22,18 +21,11 @@ from miroir.cluster import Cluster, NodeRefusal, Operation, Writer, Written
 from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
 from miroir.http import ExchangeError
 from miroir.indexes.alias_conflicts import check_free_of_aliases, check_unaliased
-from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
-from miroir.indexes.settings import (
-    apply_change,
-    check_reserved,
-    clean_error_of,
-    clean_message,
-    expected_on_node,
-    node_settings,
-)
-from miroir.indexes.taking_back import taken_back
-from miroir.indexes.task_details import settings_details
-from miroir.nodes import NodeAnswerError, NodeCall, error_of
+from miroir.indexes.node_index import NodeIndex
+from miroir.indexes.registry import Index, Registry, index_not_found
+from miroir.indexes.settings import clean_error_of, clean_message
+from miroir.indexes.view import IndexView
+from miroir.nodes import NodeAnswerError, error_of
 from miroir.store import Held, IndexRow, MappingChanged, NewTask, Store, StoreError, TaskQuery, TaskRow, current_claim
 from miroir.tasks import COPIES_NOTE, TaskTracker, now_text
 from miroir.telemetry import get_logger
@@ -41,10 +33,6 @@ from miroir.telemetry import get_logger
 _log = get_logger(__name__)
 
 _UID: Final = re.compile(r"[A-Za-z0-9_-]{1,512}")
-_PREVIOUS_NOTE: Final = "_previous"
-_WISHED_NOTE: Final = "_wished"
-_UNDONE_AT_MOST: Final = 100
-"""Changes of settings in a row that came to nothing: how far back they are looked through."""
 _HIDDEN_PREFIX: Final = "_miroir"
 _LOOK_S: Final = 2.0
 
@@ -60,9 +48,8 @@ class IndexService:
         tracker: TaskTracker,
         registry: Registry,
         *,
+        node_index: NodeIndex,
         default_shards: int,
-        exact_ties: bool,
-        anti_entropy: bool,
         keep_targets: bool = True,
     ) -> None:
         """`keep_targets`: an index that an alias stands for is not deleted."""
@@ -71,9 +58,8 @@ class IndexService:
         self._writer = writer
         self._tracker = tracker
         self._registry = registry
+        self._node_index = node_index
         self._default_shards = default_shards
-        self._exact_ties = exact_ties
-        self._anti_entropy = anti_entropy
         self._keep_targets = keep_targets
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
         self._garbage_left = trio.Event()
@@ -166,7 +152,7 @@ class IndexService:
             raise
 
     def _creation(self, index: Index, task: NewTask) -> Operation:
-        calls = self.calls_to_restore(index, None)
+        calls = self._node_index.calls_to_restore(index, None)
         shards = index.row.shards
         return Operation(
             index_uid=index.uid,
@@ -209,37 +195,6 @@ class IndexService:
                 since = await self._store.issue_stamp()
                 await self._store.queue_repairs(index.physical_uid, shards, "change interrupted", since=since)
             raise
-
-    def calls_to_restore(self, index: Index, shown: Mapping[str, Any] | None) -> list[NodeCall]:
-        """What a node must be sent to have this index as it should be, in order; nothing if it has.
-
-        `shown`: its settings as the node has them now, None where it has no such index.
-        """
-        row = index.row
-        if shown is None:
-            body = {"uid": row.physical_uid, "primaryKey": row.primary_key}
-            creation = NodeCall("index", "POST", "/indexes", msgspec.json.encode(body))
-            return [creation, self._settings_call(row, None)]
-        if dict(shown) == self._expected(row):
-            return []
-        return [self._settings_call(row, shown)]
-
-    def _expected(self, row: IndexRow) -> dict[str, Any]:
-        return expected_on_node(
-            wish_of(row), primary_key=row.primary_key, exact_ties=self._exact_ties, anti_entropy=self._anti_entropy
-        )
-
-    def _settings_call(self, row: IndexRow, present: Mapping[str, Any] | None) -> NodeCall:
-        """The change of settings that takes a node from `present` (None: those of a new index) to the row's."""
-        settings = node_settings(
-            wish_of(row),
-            primary_key=row.primary_key,
-            exact_ties=self._exact_ties,
-            anti_entropy=self._anti_entropy,
-            node=present,
-        )
-        target = f"/indexes/{quote(row.physical_uid)}/settings"
-        return NodeCall("settings", "PATCH", target, msgspec.json.encode(settings))
 
     async def _roll_back(self, index: Index) -> None:
         """The creation failed: forget the row, leave the rest to the garbage collector."""
@@ -297,46 +252,7 @@ class IndexService:
         await self._garbage_left.wait()
         self._garbage_left = trio.Event()
 
-    # -- settings ----------------------------------------------------------------------------------------------------
-
-    async def change_settings(self, uid: str, change: Mapping[str, Any], *, creates: bool = True) -> TaskRow:
-        """`PATCH /indexes/{uid}/settings`: on all nodes, kept in the registry. Creates the index, if who asks may.
-
-        The row is changed before the nodes are asked, so a crash between leaves a wish that the next start finds
-        missing on the nodes; a refusal changes it back.
-        """
-        uid = self._registry.own_name(uid)
-        check_reserved(change, anti_entropy=self._anti_entropy)
-        if not creates and self._registry.find(uid) is None:
-            return await self.fail("settingsUpdate", uid, settings_details(change), index_not_found(uid).body())
-        await self.ensure(uid, None)
-        return await self._change(uid, change)
-
-    async def reset_settings(self, uid: str, names: Sequence[str]) -> TaskRow:
-        """`DELETE /indexes/{uid}/settings`: these settings back to their defaults. Creates no index."""
-        uid = self._registry.own_name(uid)
-        nothing = dict.fromkeys(names)
-        if self._registry.find(uid) is None:
-            error = index_not_found(uid).body()
-            return await self.fail("settingsUpdate", uid, settings_details(nothing), error)
-        return await self._change(uid, nothing)
-
-    async def _change(self, uid: str, change: Mapping[str, Any]) -> TaskRow:
-        async with self.changing(uid):
-            before = self._registry.get(uid).row
-            wish = apply_change(wish_of(before), change)
-            after = await self._save(before, settings=msgspec.json.encode(wish))
-            details = {
-                **settings_details(change),
-                _PREVIOUS_NOTE: before.settings.decode(),
-                _WISHED_NOTE: after.settings.decode(),
-            }
-            task = NewTask(uid, "settingsUpdate", details, now_text())
-            try:
-                return (await self._write(self._registry.get(uid), self._settings_operation(after, before, task))).task
-            except ApiError:
-                await self._save(after, settings=before.settings)
-                raise
+    # -- primary key -------------------------------------------------------------------------------------------------
 
     async def set_primary_key(self, uid: str, primary_key: str) -> Index:
         """The first write that says or shows it decides; if another was faster, its key stands."""
@@ -352,8 +268,17 @@ class IndexService:
         """Its first primary key. The caller holds `changing`."""
         before = index.row
         row = await self._save(before, primary_key=primary_key)
+        call = self._node_index.primary_key_call(row, before, index.wishes[-1])
+        operation = Operation(
+            index_uid=row.uid,
+            physical_uid=row.physical_uid,
+            index_shards=row.shards,
+            shards=tuple(range(row.shards)),
+            calls=lambda _intent, _shards: (call,),
+            task=task,
+        )
         try:
-            return (await self._write(self._registry.get(row.uid), self._settings_operation(row, before, task))).task
+            return (await self._write(self._registry.get(row.uid), operation)).task
         except ApiError:
             await self._save(row, primary_key=before.primary_key)
             raise
@@ -369,6 +294,7 @@ class IndexService:
             index.row,
             physical_uid=await self._free_physical_uid(index.uid),
             primary_key=primary_key,
+            settings=msgspec.json.encode(index.wishes[-1]),
             settings_version=index.row.settings_version + 1,
             updated_at=now_text(),
         )
@@ -382,19 +308,8 @@ class IndexService:
             renewed = self._registry.put(row)
         return (await self._write(renewed, self._creation(renewed, task))).task
 
-    def _settings_operation(self, row: IndexRow, before: IndexRow, task: NewTask) -> Operation:
-        call = self._settings_call(row, self._expected(before))
-        return Operation(
-            index_uid=row.uid,
-            physical_uid=row.physical_uid,
-            index_shards=row.shards,
-            shards=tuple(range(row.shards)),
-            calls=lambda _intent, _shards: (call,),
-            task=task,
-        )
-
     async def _save(self, row: IndexRow, **changes: Any) -> IndexRow:
-        changed = replace(row, **changes, settings_version=row.settings_version + 1, updated_at=now_text())
+        changed = replace(row, **changes, updated_at=now_text())
         try:
             saved = await self._store.update_index(changed)
         except MappingChanged:
@@ -414,7 +329,7 @@ class IndexService:
             self._registry.put(replace(index.row, updated_at=task.finished_at))
 
     async def _failed(self, task: TaskRow) -> None:
-        """No owner could create it, or none could apply its settings: take back what the registry says."""
+        """No owner could create it: take back what the registry says."""
         index = self._registry.behind(task.physical_uid or "")
         if index is None:
             return
@@ -422,23 +337,6 @@ class IndexService:
             await self._creation_failed(index, task)
         elif task.type == "indexUpdate":  # of its primary key, by which documents are written already
             await self._see_to_it(index, task)
-        elif task.type == "settingsUpdate" and {_PREVIOUS_NOTE, _WISHED_NOTE} <= task.details.keys():
-            await self._take_back(task)
-
-    async def _take_back(self, task: TaskRow) -> None:
-        """Settings that no node applied are not the index's, whatever it is called by then."""
-        while (index := self._registry.behind(task.physical_uid or "")) is not None:
-            async with self.changing(index.uid):
-                if self._registry.find(index.uid) is not index:
-                    continue  # renamed, deleted or changed while somebody else had the lock
-                wish = taken_back(wish_of(index.row), await self._undone(task))
-                row = await self._save(index.row, settings=msgspec.json.encode(wish))
-                repair = NewTask(index.uid, "settingsUpdate", {}, now_text(), origin="rollback")
-                try:
-                    await self._write(index, self._settings_operation(row, index.row, repair))
-                except ApiError as failure:
-                    _log.error("settings not rolled back", index=index.uid, reason=str(failure))
-                return
 
     async def _creation_failed(self, index: Index, task: TaskRow) -> None:
         """Roll back, unless something was acknowledged for the index meanwhile: then see to it that it is there."""
@@ -453,22 +351,6 @@ class IndexService:
         shards: dict[int, str | None] = dict.fromkeys(range(index.row.shards))
         await self._store.queue_repairs(index.physical_uid, shards, f"{task.type} failed", since=task.stamp)
 
-    async def _undone(self, task: TaskRow) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-        """Wishes before and after this change, and those of earlier ones that came to nothing, newest first."""
-        query = TaskQuery(
-            index_uids=frozenset({task.index_uid or ""}),
-            types=frozenset({"settingsUpdate"}),
-            statuses=frozenset({"failed", "canceled"}),
-            start=task.uid,
-            limit=_UNDONE_AT_MOST,
-        )
-        earlier = (await self._store.list_tasks(query)).tasks
-        return [
-            (msgspec.json.decode(each.details[_PREVIOUS_NOTE]), msgspec.json.decode(each.details[_WISHED_NOTE]))
-            for each in [task, *(each for each in earlier if each.uid != task.uid)]
-            if each.physical_uid == task.physical_uid and {_PREVIOUS_NOTE, _WISHED_NOTE} <= each.details.keys()
-        ]
-
     async def fail(self, type: str, uid: str | None, details: Mapping[str, Any], error: ErrorBody) -> TaskRow:
         """Register a task that a node would accept and then fail."""
         now = now_text()
@@ -479,7 +361,12 @@ class IndexService:
 
 def refusal_of(index: Index, status: int, body: bytes) -> ApiError:
     """A node's error about a physical index, as an error about the index that clients know."""
-    cleaned = clean_error_of(body, index.view)
+    return refusal_about(index.view, status, body)
+
+
+def refusal_about(view: IndexView, status: int, body: bytes) -> ApiError:
+    """The same about an index with the settings of `view`."""
+    cleaned = clean_error_of(body, view)
     text = cleaned.decode(errors="replace") or "A node refused."
     return error_of(status, cleaned) or node_error(status, "internal", text, type="internal")
 
@@ -490,7 +377,7 @@ def client_text(registry: Registry, task: TaskRow, text: str) -> str:
     index = registry.behind(physical_uid)
     if index is None:
         return clean_message(text, uid=task.index_uid or "", physical_uid=physical_uid, hidden=())
-    view = index.view
+    view = index.ahead
     return clean_message(
         text, uid=index.uid, physical_uid=physical_uid, hidden=view.unlisted, added_rules=view.added_rules
     )

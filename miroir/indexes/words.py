@@ -16,6 +16,7 @@ _LETTERS: Final = str.maketrans({"ı": "i", "œ": "oe", "æ": "ae", "đ": "d", "
 _VOICED_KANA: Final = "\u3099\u309a"
 _KATAKANA: Final = range(0x30A1, 0x30F7)
 _TO_HIRAGANA: Final = 0x60
+_SPELLED_ALIKE: Final = ("LATIN", "GREEK", "CYRILLIC", "HANGUL", "HIRAGANA", "KATAKANA", "COMBINING")
 
 
 def stop_word(word: str) -> str:
@@ -36,6 +37,11 @@ def exact_word(word: str) -> str:
             continue
         spelled.append(chr(ord(letter) - _TO_HIRAGANA) if ord(letter) in _KATAKANA else letter)
     return "".join(spelled)
+
+
+def is_certain(word: str) -> bool:
+    """Whether a node is sure to spell a word as the functions above do."""
+    return all(letter.isascii() or unicodedata.name(letter, "").startswith(_SPELLED_ALIKE) for letter in word)
 
 
 def _belongs(mark: str, before: str) -> bool:

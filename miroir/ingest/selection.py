@@ -39,7 +39,7 @@ def node_filter(shards: Sequence[int], filter: Any) -> list[Any]:
 
 def check_names(index: Index, filter: Any) -> None:
     """Raise `FailedTask` for a filter that nodes would take only because of our own rules."""
-    problem = injected_filter(filter, index.view)
+    problem = injected_filter(filter, index.ahead)
     if problem is not None:
         message = f"Index `{index.uid}`: {problem}"
         raise FailedTask(node_error(400, "invalid_document_filter", message).body())

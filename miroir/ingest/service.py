@@ -130,7 +130,7 @@ class DocumentWriter:
             reject_missing=self._reject_missing_key,
         )
         if index is not None:
-            check_reserved_fields(payload, batch, index.view)
+            check_reserved_fields(payload, batch, index.ahead)
         return payload, batch
 
     def _addition(self, index: Index, method: Method, batch: Batch) -> Operation:

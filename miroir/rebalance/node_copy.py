@@ -14,9 +14,9 @@ from urllib.parse import quote
 import msgspec
 import trio
 
-from miroir.cluster import Cluster, Lanes
-from miroir.indexes import Index, IndexService, Registry
-from miroir.nodes import Accepted, NodeAnswerError, NodeCall
+from miroir.cluster import Cluster
+from miroir.indexes import Aligner, Index, NotAligned, Registry
+from miroir.nodes import NodeAnswerError, NodeCall
 from miroir.rebalance.copies import (
     Difference,
     batches,
@@ -36,8 +36,6 @@ _LIST_LIMIT: Final = 1 << 31
 _BATCH_BYTES: Final = 16 << 20
 _DELETE_AT_ONCE: Final = 1000
 _CALL_S: Final = 30.0
-_TASK_S: Final = 300.0
-_POLL_S: Final = 0.02
 
 
 class RepairFailed(Exception):
@@ -52,16 +50,14 @@ class NodeCopies:
         cluster: Cluster,
         store: Store,
         registry: Registry,
-        indexes: IndexService,
-        lanes: Lanes,
+        aligner: Aligner,
         *,
         batch_size: int,
     ) -> None:
         self._cluster = cluster
         self._store = store
         self._registry = registry
-        self._indexes = indexes
-        self._lanes = lanes
+        self._aligner = aligner
         self._batch_size = batch_size
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -107,13 +103,10 @@ class NodeCopies:
 
     async def catch_up(self, index: Index, node: str) -> None:
         """Wait until the node has done what it had of the index in its queue when this was called."""
-        client = self._cluster.clients[node]
-        newest = await _in_time(node, lambda: client.newest_task_uid(index.physical_uid))
-        while True:
-            oldest = await _in_time(node, lambda: client.oldest_unfinished(index.physical_uid))
-            if oldest is None or oldest > newest:
-                return
-            await trio.sleep(_POLL_S)
+        try:
+            await self._aligner.catch_up(index.physical_uid, node)
+        except NotAligned as failure:
+            raise RepairFailed(str(failure)) from None
 
     async def _contents(self, index: Index, node: str, keys: Sequence[str]) -> dict[str, bytes]:
         client = self._cluster.clients[node]
@@ -149,53 +142,23 @@ class NodeCopies:
             target = f"/indexes/{quote(index.physical_uid)}/documents/delete"
             await self._carry_out(index.physical_uid, node, [NodeCall("repair", "POST", target, body)])
 
-    async def is_sound(self, index: Index, node: str) -> bool:
-        """Whether the node has the index with the settings it should have."""
+    async def has_index(self, index: Index, node: str) -> bool:
+        """Whether the node has the index at all."""
         client = self._cluster.clients[node]
-        shown = await _in_time(node, lambda: client.settings(index.physical_uid))
-        return not self._indexes.calls_to_restore(index, shown)
+        return await _in_time(node, lambda: client.has_index(index.physical_uid))
 
     async def ensure_index(self, physical_uid: str, node: str) -> None:
         """The index and its settings on that node as the registry has them; what the node has beyond is undone."""
-        index = self._registry.behind(physical_uid)
-        if index is None:
-            return
-        async with self._indexes.changing(index.uid):
-            index = self._registry.behind(physical_uid)
-            if index is None:
-                return
-            client = self._cluster.clients[node]
-            shown = await _in_time(node, lambda: client.settings(physical_uid))
-            calls = self._indexes.calls_to_restore(index, shown)
-            if calls:
-                await self._carry_out(physical_uid, node, calls, may_exist=shown is None)
-
-    async def _carry_out(
-        self, physical_uid: str, node: str, calls: Sequence[NodeCall], *, may_exist: bool = False
-    ) -> None:
-        """Send calls in order, in the index's lane, and wait until the node has done them.
-
-        `may_exist`: the first one creates the index, and its task may fail because somebody else was faster.
-        """
-        client = self._cluster.clients[node]
-        place = self._lanes.join(node, physical_uid)
-        uids = []
         try:
-            await _in_time(node, place.turn)
-            if self._registry.behind(physical_uid) is None:
-                raise RepairFailed("the index was deleted")
-            await _in_time(node, partial(self._cluster.confirmed, node))
-            for call in calls:
-                outcome = await _in_time(node, partial(client.enqueue, call))
-                if not isinstance(outcome, Accepted):
-                    raise RepairFailed(f"{node} did not take the {call.operation}: {outcome}")
-                uids.append(outcome.task_uid)
-        finally:
-            place.leave()
-        for number, uid in enumerate(uids):
-            task = await _in_time(node, partial(client.finished, uid), _TASK_S)
-            if task.status != "succeeded" and not (may_exist and number == 0):
-                raise RepairFailed(f"task {uid} on {node} {task.status}: {task.error}")
+            await self._aligner.align(physical_uid, node)
+        except NotAligned as failure:
+            raise RepairFailed(str(failure)) from None
+
+    async def _carry_out(self, physical_uid: str, node: str, calls: Sequence[NodeCall]) -> None:
+        try:
+            await self._aligner.carry_out(physical_uid, node, calls)
+        except NotAligned as failure:
+            raise RepairFailed(str(failure)) from None
 
 
 async def _in_time(node: str, call: Callable[[], Awaitable[Value]], seconds: float = _CALL_S) -> Value:

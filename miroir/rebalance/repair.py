@@ -89,15 +89,15 @@ class Repairer:
             await trio.sleep(_IDLE_S)
 
     async def _look_at_indexes(self) -> None:
-        """Queue every index that some node lacks or has with other settings: a process before us was cut short."""
+        """Queue every index that some node lacks: a process before us was cut short."""
         for index in self._registry.all():
             for node in self._owners(index):
                 try:
-                    sound = await self._copies.is_sound(index, node)
+                    is_there = await self._copies.has_index(index, node)
                 except (RepairFailed, ExchangeError, NodeAnswerError, msgspec.DecodeError):
                     continue  # it will be looked at when it is back and something is asked of it
-                if not sound:
-                    _log.warning("index is not as it should be", index=index.uid, node_id=node)
+                if not is_there:
+                    _log.warning("index is missing", index=index.uid, node_id=node)
                     shards: dict[int, str | None] = dict.fromkeys(range(index.row.shards))
                     since = await self._store.issue_stamp()
                     await self._store.queue_repairs(index.physical_uid, shards, "found wanting", since=since)

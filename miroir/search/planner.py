@@ -56,7 +56,7 @@ class Planner:
             placement,
             wanted,
             cluster.in_sync(physical_uid),
-            cluster.usable_nodes() - avoid,
+            cluster.usable_nodes() - avoid - cluster.stale(physical_uid),
             group_order=groups[start:] + groups[:start],
             cost=cost,
         )

@@ -25,6 +25,7 @@ from miroir.store.rows import (
     Moved,
     NewTask,
     NodeIdentity,
+    NodeSettings,
     Repair,
     Settle,
     ShardCopies,
@@ -55,6 +56,10 @@ class Held(StoreError):
         super().__init__(f"held by {operation}")
         self.operation = operation
         self.until_ms = until_ms
+
+
+class IndexFrozen(StoreError):
+    """Writes to the index are stopped until its nodes agree on their settings again (`IndexRow.frozen`)."""
 
 
 class MappingChanged(StoreError):
@@ -162,6 +167,12 @@ class Store(Protocol):
     async def forget_garbage(self, physical_uid: str) -> None:
         """Every node has dropped it. The name is still never given out again."""
 
+    async def list_node_settings(self) -> list[NodeSettings]:
+        """What is known of every node's settings."""
+
+    async def save_node_settings(self, rows: Sequence[NodeSettings]) -> None:
+        """Keep them, each in place of what was known of its index and node."""
+
     # -- aliases -----------------------------------------------------------------------------------------------------
 
     async def list_aliases(self) -> list[AliasRow]:
@@ -234,8 +245,9 @@ class Store(Protocol):
         `on_begun` is called on the caller's Trio thread, synchronously and in the order of the stamps, before any of
         the waiting calls go on: there a write takes its places in its lanes, so lanes and stamps agree. A call that was
         cancelled before leaves no intent and gets no `on_begun`; once `on_begun` was called, `begin` returns. If it
-        raises, the intent is withdrawn and the exception passes. Raises `Held`, or `MappingChanged` when the name does
-        not stand for the physical index or the topology version is not the present (0: there is none).
+        raises, the intent is withdrawn and the exception passes. Raises `Held`, `IndexFrozen` for a write to shards, or
+        `MappingChanged` when the name does not stand for the physical index or the topology version is not the present
+        (0: there is none).
 
         With a claim the key counts an attempt, and keeps its count until the write is withdrawn with nothing done.
         Raises `Held` while another attempt is open, `KeyTaken`, and `AttemptedBefore` for what must not be done twice.
@@ -333,6 +345,14 @@ class Store(Protocol):
 
     async def finish_follow_up(self, task_uid: int) -> None:
         """What follows from the task is done."""
+
+    async def settle_change(
+        self, settle: Settle, row: IndexRow, nodes: Sequence[NodeSettings]
+    ) -> tuple[TaskRow, IndexRow]:
+        """`settle` a change of settings and commit what it changed, in one transaction: `update_index`, and `nodes`.
+
+        Raises `MappingChanged` like `update_index`; then nothing has happened.
+        """
 
     async def prune_tasks(self, finished_before: str, limit: int) -> int:
         """Forget terminal tasks finished before that time, at most `limit`, oldest first; an open task never."""

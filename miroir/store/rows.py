@@ -269,6 +269,17 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """The version of an index's settings a node was last seen to have, and the fingerprint of what it showed then."""
+
+    physical_uid: str
+    node: str
+    version: int
+    fingerprint: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Repair:
     """A shard whose copies must be looked at. `node` names the copy that left `in_sync`; None: verify all copies.
 

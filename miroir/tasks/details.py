@@ -33,8 +33,6 @@ def settled(
     counted once per owner, so the sum divides exactly; where some did not, the quotient is taken over those that did.
     """
     final = shown(details) or {}
-    if type == "settingsUpdate" and verdict.status != "succeeded":
-        return dict(details)  # with its notes: they say what must be taken back
     if type == "documentAdditionOrUpdate":
         complete = verdict.status == "succeeded" and DISTINCT_NOTE in details
         final["indexedDocuments"] = details[DISTINCT_NOTE] if complete else _documents(details, node_tasks, counts)

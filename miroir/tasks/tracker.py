@@ -10,7 +10,7 @@ restart the nodes are asked again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, KeysView, Mapping
 from dataclasses import replace
 from time import time_ns
 from typing import Any
@@ -69,6 +69,7 @@ class TaskTracker:
         self._unjudged: dict[str, set[int]] = defaultdict(set)
         self._follow_ups = FollowUps(store)
         self._listeners: list[Listener] = []
+        self._concluder: Callable[[TaskRow], bool] = _nobody
 
     def on_failed(self, follow_up: FollowUp) -> None:
         """Have `follow_up` awaited with each task of an index that failed or was canceled, once at least."""
@@ -77,6 +78,13 @@ class TaskTracker:
     def on_ended(self, listener: Listener) -> None:
         """Have `listener` called with each task that ends from now on, those too that nobody followed."""
         self._listeners.append(listener)
+
+    def leave_to(self, concluder: Callable[[TaskRow], bool]) -> None:
+        """Tasks of which `concluder` says so are not settled here, but by its call of `conclude_with`.
+
+        It is asked, and so told, whenever one of a task's node tasks has ended or its node goes away.
+        """
+        self._concluder = concluder
 
     # -- what is open ------------------------------------------------------------------------------------------------
 
@@ -161,6 +169,23 @@ class TaskTracker:
         if entry is not None:
             settlement = Settle(task.uid, status, (), details, None, started_at, now_text(), names=names)
             await self._close(entry, settlement)
+
+    async def conclude_with(
+        self,
+        uid: int,
+        status: TaskStatus,
+        settle: Callable[[Settle], Awaitable[TaskRow]] | None = None,
+        said: tuple[str, NodeTaskView] | None = None,
+    ) -> None:
+        """Close a followed task as `status`, with what its nodes said.
+
+        `settle`: in place of the store's own. `said`: by a node of a task of its that is no part of this one.
+        """
+        entry = self._book.find(uid)
+        if entry is not None and not entry.settling:
+            if said is not None:
+                entry.views[said[0], said[1].uid] = said[1]
+            await self._close(entry, self._settlement(entry, Verdict(status)), settle)
 
     async def run(self) -> None:
         """Take over what is open in the store, then poll for ever. A worker for the supervisor."""
@@ -274,7 +299,7 @@ class TaskTracker:
 
     async def _try_to_settle(self, uid: int) -> None:
         entry = self._book.find(uid)
-        if entry is None or entry.settling or not entry.row.node_tasks:
+        if entry is None or entry.settling or not entry.row.node_tasks or self._concluder(entry.row):
             return
         verdict = judge(entry.row.node_tasks, lambda node: not self._cluster.usable(node))
         if verdict is None:
@@ -283,10 +308,12 @@ class TaskTracker:
             _log.warning("copies missed a write", task_uid=uid, shards=sorted(verdict.lost))
         await self._close(entry, self._settlement(entry, verdict))
 
-    async def _close(self, entry: Entry, settlement: Settle) -> None:
+    async def _close(
+        self, entry: Entry, settlement: Settle, settle: Callable[[Settle], Awaitable[TaskRow]] | None = None
+    ) -> None:
         entry.settling = True
         try:
-            task, _ = await self._store.settle(settlement)
+            task = await settle(settlement) if settle else (await self._store.settle(settlement))[0]
         finally:
             entry.settling = False
         self._book.close(task.uid)
@@ -340,3 +367,8 @@ class TaskTracker:
             "type": "internal",
             "link": "https://docs.meilisearch.com/errors#internal",
         }
+
+
+def _nobody(_: TaskRow) -> bool:
+    """Every task is settled here."""
+    return False

@@ -49,6 +49,7 @@ class Metrics:
         self._nodes()
         self._shards()
         self._tasks()
+        self._settings()
         self._scatter()
         self._process()
         self.registry.register(_PressureCollector(cgroup_root))
@@ -123,6 +124,30 @@ class Metrics:
         """Age of the oldest task that is not done (0 without one), and how many tasks are known."""
         self._task_age.set(oldest_open_seconds)
         self._task_count.set(registered)
+
+    # Settings
+
+    def settings_phase(self, index: str, phase: int) -> None:
+        """How far the change of an index's settings is: 0 none, 1 proposed, 2 being verified, 3 being committed."""
+        self._settings_phase.get(index).set(phase)
+
+    def settings_mismatched(self) -> None:
+        """A node showed other settings than it should."""
+        self._settings_mismatches.inc()
+
+    def settings_drift_repaired(self) -> None:
+        """A node that had drifted was mended."""
+        self._settings_repairs.inc()
+
+    def set_settings(self, versions: Mapping[str, int], *, frozen: int, stale: int) -> None:
+        """Committed version by index (those not named leave the page); frozen indexes; nodes behind, over all."""
+        kept = [(index,) for index in versions]
+        self._settings_version.forget_all_but(kept)
+        self._settings_phase.forget_all_but(kept)
+        for index, version in versions.items():
+            self._settings_version.get(index).set(version)
+        self._settings_frozen.set(frozen)
+        self._settings_stale.set(stale)
 
     # Scatter
 
@@ -201,6 +226,16 @@ class Metrics:
         self._task_count = self._gauge("task_registry_size", "Tasks known.")
         for status in _TASK_STATUSES:
             self._tasks_total.get(status)
+
+    def _settings(self) -> None:
+        self._settings_phase = Children(
+            self._gauge("settings_broadcast_phase", "0 none, 1 proposed, 2 verifying, 3 committing.", ("index",))
+        )
+        self._settings_version = Children(self._gauge("settings_version", "Committed version.", ("index",)))
+        self._settings_frozen = self._gauge("settings_frozen_indexes", "Indexes that take no writes.")
+        self._settings_stale = self._gauge("settings_stale_nodes", "Nodes behind, over all indexes.")
+        self._settings_mismatches = self._counter("settings_hash_mismatch_total", "Nodes seen with other settings.")
+        self._settings_repairs = self._counter("settings_drift_repair_total", "Nodes that had drifted and were mended.")
 
     def _scatter(self) -> None:
         self._fan_out = self._histogram("scatter_fan_out_size", "Nodes asked for one search.", (), _FAN_OUT).labels()

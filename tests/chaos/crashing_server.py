@@ -57,7 +57,7 @@ def watched(method: Callable[..., Awaitable[Any]], before: str | None, after: st
     return step
 
 
-for name in ("begin", "commit", "settle", "join_in_sync"):
+for name in ("begin", "commit", "settle", "settle_change", "join_in_sync"):
     setattr(SqliteStore, name, watched(getattr(SqliteStore, name), f"before {name}", f"after {name}"))
 setattr(NodeClient, "enqueue", watched(NodeClient.enqueue, None, "after a send"))  # noqa: B010 - as above
 

@@ -50,23 +50,6 @@ def test_an_index_that_nodes_had_before_is_left_alone(cluster: Callable[..., Clu
         assert node.api.get(f"/indexes/{index_name}/documents")["results"] == [{"id": 1, "whose": "the operator's"}]
 
 
-def test_settings_that_do_not_stand_are_undone_on_the_nodes_that_took_them(
-    cluster: Callable[..., Cluster], index_name: str
-) -> None:
-    running = cluster(groups=1, nodes=2, rf=1)
-    client = running.client
-    client.create_index(index_name, "id")
-    client.add_documents(index_name, [{"id": number, "brand": "one"} for number in range(60)])
-    running.nodes[1].kill()
-    response = client.request("PATCH", f"/indexes/{index_name}/settings", json={"distinctAttribute": "brand"})
-    assert response.status_code == 503
-    running.nodes[1].restart()
-    running.wait_all_healthy()
-    wait_until(lambda: all_ids(running, index_name)[0] == list(range(60)), 60, "the node's settings restored")
-    assert client.get(f"/indexes/{index_name}/settings")["distinctAttribute"] is None
-    assert running.nodes[0].api.get(f"/indexes/{index_name}/settings")["distinctAttribute"] is None
-
-
 def test_a_copy_that_was_away_gets_the_settings_it_missed(cluster: Callable[..., Cluster], index_name: str) -> None:
     running = cluster(groups=1, nodes=2, rf=2)
     client = running.client

@@ -28,6 +28,7 @@ from miroir.store.rows import (
     Moved,
     NewTask,
     NodeIdentity,
+    NodeSettings,
     Repair,
     Settle,
     ShardCopies,
@@ -159,6 +160,12 @@ class SqliteStore(Store):
     async def forget_garbage(self, physical_uid: str) -> None:
         await self._writer.run(lambda tx: indexes.forget_garbage(tx, physical_uid))
 
+    async def list_node_settings(self) -> list[NodeSettings]:
+        return await self._reader.run(indexes.list_node_settings)
+
+    async def save_node_settings(self, rows: Sequence[NodeSettings]) -> None:
+        await self._writer.run(lambda tx: indexes.save_node_settings(tx, rows))
+
     # -- aliases -------------------------------------------------------------------------------------------------------
 
     async def list_aliases(self) -> list[AliasRow]:
@@ -272,6 +279,11 @@ class SqliteStore(Store):
     async def finish_follow_up(self, task_uid: int) -> None:
         await self._writer.run(lambda tx: tasks.finish_follow_up(tx, task_uid))
 
+    async def settle_change(
+        self, settle: Settle, row: IndexRow, nodes: Sequence[NodeSettings]
+    ) -> tuple[TaskRow, IndexRow]:
+        return await self._writer.run(lambda tx: _settle_change(tx, settle, row, nodes))
+
     async def prune_tasks(self, finished_before: str, limit: int) -> int:
         return await self._writer.run(lambda tx: tasks.prune_tasks(tx, finished_before, limit))
 
@@ -334,3 +346,10 @@ class SqliteStore(Store):
 def _withdraw(tx: Tx, intent: Intent) -> None:
     """Nobody took the intent, so nothing was sent under it."""
     writes.withdraw(tx, intent.stamp, verify=False)
+
+
+def _settle_change(tx: Tx, settle: Settle, row: IndexRow, nodes: Sequence[NodeSettings]) -> tuple[TaskRow, IndexRow]:
+    updated = indexes.update_index(tx, row)
+    indexes.save_node_settings(tx, nodes)
+    task, _ = tasks.settle(tx, settle)
+    return task, updated

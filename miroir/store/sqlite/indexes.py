@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from miroir.store.base import Held, MappingChanged
-from miroir.store.rows import Claim, IndexMove, IndexRow, Moved, NewTask, ShardCopies, TaskRow
+from miroir.store.rows import Claim, IndexMove, IndexRow, Moved, NewTask, NodeSettings, ShardCopies, TaskRow
 from miroir.store.sqlite import copies, idempotency, tasks
 from miroir.store.sqlite.aliases import check_no_alias
 from miroir.store.sqlite.encoding import SELECT_INDEX, index_row, set_text
@@ -109,6 +109,21 @@ def given_out(db: sqlite3.Connection, names: Collection[str]) -> frozenset[str]:
         "SELECT name FROM physical_uids WHERE name IN (SELECT value FROM json_each(?))", (set_text(names),)
     )
     return frozenset(name for (name,) in rows)
+
+
+def list_node_settings(db: sqlite3.Connection) -> list[NodeSettings]:
+    """`Store.list_node_settings`."""
+    rows = db.execute("SELECT physical_uid, node, version, fingerprint, updated_at FROM node_settings_version")
+    return [NodeSettings(*row) for row in rows]
+
+
+def save_node_settings(tx: Tx, rows: Iterable[NodeSettings]) -> None:
+    """`Store.save_node_settings`."""
+    tx.db.executemany(
+        "INSERT OR REPLACE INTO node_settings_version (physical_uid, node, version, fingerprint, updated_at) "
+        "VALUES (?, ?, ?, ?, ?)",
+        [(row.physical_uid, row.node, row.version, row.fingerprint, row.updated_at) for row in rows],
+    )
 
 
 def list_garbage(db: sqlite3.Connection) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from miroir.store.base import Held, IntentGone, MappingChanged, NoQuorum
+from miroir.store.base import Held, IndexFrozen, IntentGone, MappingChanged, NoQuorum
 from miroir.store.rows import Begin, Commit, Committed, Intent
 from miroir.store.sqlite import copies, idempotency, tasks
 from miroir.store.sqlite.encoding import (
@@ -26,6 +26,8 @@ def begin(tx: Tx, begin: Begin) -> Intent:
     """`Store.begin`, but for `on_begun`."""
     _check_mapping(tx, begin.index_uid, begin.physical_uid, begin.topology_version)
     _check_holds(tx, begin.physical_uid, begin.shards)
+    if begin.shards:
+        _check_frozen(tx, begin.index_uid)
     if begin.claim is not None:
         idempotency.attempt(tx, begin.claim, repeatable=begin.repeatable)
     key = None if begin.claim is None else begin.claim.key
@@ -120,6 +122,12 @@ def _check_mapping(tx: Tx, index_uid: str, physical_uid: str, topology_version: 
         raise MappingChanged(f"{index_uid} stands for {stands_for}, not {physical_uid}")
     if (version or 0) != topology_version:
         raise MappingChanged(f"the topology has version {version or 0}, not {topology_version}")
+
+
+def _check_frozen(tx: Tx, index_uid: str) -> None:
+    (frozen,) = tx.db.execute("SELECT frozen FROM indexes WHERE uid = ?", (index_uid,)).fetchone()
+    if frozen:
+        raise IndexFrozen(f"{index_uid} is frozen")
 
 
 def _check_holds(tx: Tx, physical_uid: str, shards: tuple[int, ...]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
 
-from miroir.admin import create_admin_app
+from miroir.admin import SettingsPreview, create_admin_app
 from miroir.security import AdminDoor
 from miroir.telemetry import Metrics
 from tests.unit.admin.test_overview import cluster_with
@@ -26,7 +26,13 @@ class Rig:
         self.refreshes = 0
         self.fails = False
         app = create_admin_app(
-            cluster, registry, AdminDoor([("ada", KEY)]), self.metrics, self.refresh, default_shards=16
+            cluster,
+            registry,
+            AdminDoor([("ada", KEY)]),
+            self.metrics,
+            self.refresh,
+            cast(SettingsPreview, None),
+            default_shards=16,
         )
         self.client = app.test_client()
 
