@@ -26,6 +26,7 @@ class Load:
     written: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Batch -> the name it was sent to, and its task."""
     torn: list[Any] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     sides: set[str] = field(default_factory=set)
     reads: int = 0
 
@@ -57,6 +58,8 @@ async def write(client: httpx.AsyncClient, load: Load, who: int, names: tuple[st
             continue
         if response.status_code == 202:
             load.written[batch] = (name, response.json()["taskUid"])
+        else:
+            load.refused.append(response.text)
 
 
 async def read(client: httpx.AsyncClient, load: Load, name: str, stop: trio.Event) -> None:
@@ -121,6 +124,7 @@ async def test_swaps_tear_nothing(cluster: Callable[..., Cluster], index_name: s
             await load.goes_on(25, 25)
         stop.set()
     assert not load.torn, load.torn[:3]
+    assert not load.refused, load.refused[:3]  # a write waits for a swap, it does not fail
     assert load.sides == {"left", "right"}
     await trio.to_thread.run_sync(judge, server.client, load, names)
 
