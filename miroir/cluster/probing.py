@@ -142,13 +142,14 @@ class Prober:
             identity = await self._new_life(node)
             if identity is None:
                 return
-        if not await self._prepared(node, is_new=self._cluster.incarnations.get(node) != identity.incarnation):
-            return
-        self._newborn.pop(node, None)
+        # Before it is prepared: a new life that was not noted down would be taken for yet another lost disk.
         known = NodeIdentity(node, identity.incarnation, highest)
-        if known != seen:
+        if known != self._known.get(node):
             await self._store.save_identity(known)
             self._known[node] = known
+        self._newborn.pop(node, None)
+        if not await self._prepared(node, is_new=self._cluster.incarnations.get(node) != identity.incarnation):
+            return
         self._cluster.node_identified(node, identity.incarnation, looked_at=suspicions)
         self._cluster.node_answered(node)
 

@@ -164,6 +164,46 @@ async def test_a_disk_rolled_back_to_a_point_since_the_last_probe(probed: Fleet)
     assert probed.cluster.usable("meili-0"), "what the old disk took is not asked of the new one"
 
 
+async def test_what_a_node_took_outlives_the_process_that_gave_it(probed: Fleet) -> None:
+    """A repair's tasks stand in no row of the store: only the probe's note says how far the disk was."""
+    node = _node(probed)
+    prober = _prober(probed)
+    await prober.first_look()
+    node.newest_taken, node.highest = 60, 60
+    await prober.probe("meili-0")
+    assert (await probed.store.load_identities())["meili-0"].highest_task_uid == 60
+    life = probed.cluster.incarnations["meili-0"]
+    node.newest_taken, node.highest = -1, 55
+    await _prober(probed).first_look()
+    assert probed.cluster.incarnations["meili-0"] != life
+
+
+async def test_a_new_life_is_one_however_long_it_is_prepared_for(probed: Fleet) -> None:
+    """A wiped node that refuses what it needs before use is no wiped node once more at each look."""
+    node = _node(probed)
+    prober = _prober(probed)
+    await prober.first_look()
+    ready = False
+
+    async def prepare(node: str, *, is_new: bool) -> None:
+        if not ready:
+            raise NodeAnswerError(node, 400, b"")
+
+    prober.before_use(prepare)
+    node.disk, node.highest = None, -1
+    lives = set()
+    for _ in range(3):
+        await prober.probe("meili-0")
+        assert node.disk is not None
+        lives.add(node.disk.incarnation)
+        assert not probed.cluster.usable("meili-0")
+    ready = True
+    for _ in range(2):
+        await prober.probe("meili-0")
+    assert lives == {probed.cluster.incarnations["meili-0"]}
+    assert probed.cluster.usable("meili-0")
+
+
 async def test_what_a_node_takes_while_it_is_looked_at_it_need_not_know_yet(probed: Fleet) -> None:
     node = _node(probed)
     prober = _prober(probed)
