@@ -26,7 +26,7 @@ from miroir.indexes.registry import Index, Registry, index_not_found
 from miroir.indexes.settings import clean_error_of, clean_message
 from miroir.indexes.view import IndexView
 from miroir.nodes import NodeAnswerError, error_of
-from miroir.store import Held, IndexRow, MappingChanged, NewTask, Store, StoreError, TaskQuery, TaskRow, current_claim
+from miroir.store import Held, IndexRow, MappingChanged, NewTask, Store, StoreError, TaskRow, current_claim
 from miroir.tasks import COPIES_NOTE, TaskTracker, now_text
 from miroir.telemetry import get_logger
 
@@ -148,7 +148,7 @@ class IndexService:
         try:
             return (await self._write(index, self._creation(index, task))).task
         except ApiError:
-            await self._roll_back(index)
+            await self._roll_back(index, None)
             raise
 
     def _creation(self, index: Index, task: NewTask) -> Operation:
@@ -196,8 +196,11 @@ class IndexService:
                 await self._store.queue_repairs(index.physical_uid, shards, "change interrupted", since=since)
             raise
 
-    async def _roll_back(self, index: Index) -> None:
-        """The creation failed: forget the row, leave the rest to the garbage collector."""
+    async def _roll_back(self, index: Index, creation: TaskRow | None) -> None:
+        """The creation failed: forget the row, leave the rest to the garbage collector.
+
+        Others saw the index meanwhile. What they were told of it stands, and then so does the index: see to it.
+        """
         with trio.CancelScope(shield=True):
             task = NewTask(
                 index.uid,
@@ -209,10 +212,14 @@ class IndexService:
                 origin="rollback",
             )
             try:
-                await self._store.delete_index(index.uid, index.physical_uid, task)
+                unused = await self._store.take_back_index(index.row, task, None if creation is None else creation.uid)
             except MappingChanged:
                 return
-            self._forget(index)
+            if unused:
+                self._forget(index)
+            else:
+                since = await self._store.issue_stamp() if creation is None else creation.stamp
+                await self._see_to_it(index, "indexCreation", since=since)
 
     # -- delete ------------------------------------------------------------------------------------------------------
 
@@ -336,20 +343,19 @@ class IndexService:
         if task.type == "indexCreation":
             await self._creation_failed(index, task)
         elif task.type == "indexUpdate":  # of its primary key, by which documents are written already
-            await self._see_to_it(index, task)
+            await self._see_to_it(index, task.type, since=task.stamp)
 
     async def _creation_failed(self, index: Index, task: TaskRow) -> None:
-        """Roll back, unless something was acknowledged for the index meanwhile: then see to it that it is there."""
-        newest = await self._store.list_tasks(TaskQuery(index_uids=frozenset({index.uid}), limit=1))
-        if task.origin == "client" and [each.uid for each in newest.tasks] == [task.uid]:
-            await self._roll_back(index)
+        """Roll back what a client asked for. What a write did is needed by that write: see to it that it is there."""
+        if task.origin == "client":
+            await self._roll_back(index, task)
         else:
-            await self._see_to_it(index, task)
+            await self._see_to_it(index, task.type, since=task.stamp)
 
-    async def _see_to_it(self, index: Index, task: TaskRow) -> None:
-        """Have every node given the index as the registry has it, which a task that failed was to do."""
+    async def _see_to_it(self, index: Index, type: str, *, since: int) -> None:
+        """Have every node given the index as the registry has it, which what failed was to do."""
         shards: dict[int, str | None] = dict.fromkeys(range(index.row.shards))
-        await self._store.queue_repairs(index.physical_uid, shards, f"{task.type} failed", since=task.stamp)
+        await self._store.queue_repairs(index.physical_uid, shards, f"{type} failed", since=since)
 
     async def fail(self, type: str, uid: str | None, details: Mapping[str, Any], error: ErrorBody) -> TaskRow:
         """Register a task that a node would accept and then fail."""

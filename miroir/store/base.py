@@ -141,6 +141,12 @@ class Store(Protocol):
         it.
         """
 
+    async def take_back_index(self, row: IndexRow, task: NewTask, creation: int | None = None) -> bool:
+        """`delete_index`, of an index whose creation came to nothing; `creation` is the task of that, if there is one.
+
+        False, and nothing changes, where a client has been told of another task of that index or name since.
+        """
+
     async def move_indexes(
         self, moves: Sequence[IndexMove], task: NewTask, on_moved: Callable[[Moved], None]
     ) -> TaskRow:

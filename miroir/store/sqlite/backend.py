@@ -142,6 +142,9 @@ class SqliteStore(Store):
     async def delete_index(self, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
         return await self._writer.run(lambda tx: indexes.delete_index(tx, uid, physical_uid, task))
 
+    async def take_back_index(self, row: IndexRow, task: NewTask, creation: int | None = None) -> bool:
+        return await self._writer.run(lambda tx: indexes.take_back_index(tx, row, task, creation))
+
     async def move_indexes(
         self, moves: Sequence[IndexMove], task: NewTask, on_moved: Callable[[Moved], None]
     ) -> TaskRow:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from miroir.store.base import Held, MappingChanged
+from miroir.store.rfc3339 import nanoseconds
 from miroir.store.rows import Claim, IndexMove, IndexRow, Moved, NewTask, NodeSettings, ShardCopies, TaskRow
 from miroir.store.sqlite import copies, idempotency, tasks
 from miroir.store.sqlite.aliases import check_no_alias
@@ -54,6 +55,19 @@ def delete_index(tx: Tx, uid: str, physical_uid: str, task: NewTask) -> TaskRow:
     tx.db.execute("DELETE FROM indexes WHERE uid = ?", (uid,))
     _discard(tx, physical_uid)
     return tasks.register(tx, task)
+
+
+def take_back_index(tx: Tx, row: IndexRow, task: NewTask, creation: int | None) -> bool:
+    """`Store.take_back_index`."""
+    told = tx.db.execute(
+        "SELECT 1 FROM tasks WHERE origin = 'client' AND enqueued_ns >= ? AND (physical_uid = ? OR index_uid = ?) "
+        "AND uid IS NOT ? LIMIT 1",
+        (nanoseconds(row.created_at), row.physical_uid, row.uid, creation),
+    ).fetchone()
+    if told is not None:
+        return False
+    delete_index(tx, row.uid, row.physical_uid, task)
+    return True
 
 
 def move_indexes(tx: Tx, moves: Sequence[IndexMove], task: NewTask) -> Moved:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import trio
 
-from miroir.store import MappingChanged, Store, TopologyRow
+from miroir.store import MappingChanged, Store, TaskQuery, TopologyRow
 from tests.unit.store.places import Place
-from tests.unit.store.samples import Clock, copies, found, index_row, new_task
+from tests.unit.store.samples import Clock, copies, found, index_row, new_task, settlement
 
 
 async def test_insert_is_if_absent(store: Store) -> None:
@@ -107,3 +107,25 @@ async def test_topology_is_compared_and_set(store: Store) -> None:
             nursery.start_soon(save, number)
     assert len(saved) == 1
     assert await store.load_topology() == TopologyRow(2, str(saved[0]).encode())
+
+
+async def test_a_creation_is_taken_back_only_where_nobody_was_told_of_the_index(store: Store) -> None:
+    """Neither its own task counts, nor what was before it, nor what is of other indexes, nor our own."""
+    row = replace(await found(store), created_at="2026-03-01T12:00:00.5Z")
+    rollback = new_task(type="indexDeletion", origin="rollback")
+    await store.add_task(new_task(enqueued_at="2026-03-01T12:00:00.4Z"))
+    await store.add_task(new_task("films", physical_uid="films"))
+    await store.add_task(new_task(physical_uid="books", origin="primary_key"))
+    creation = await store.add_task(new_task(type="indexCreation", physical_uid="books"))
+    assert not await store.take_back_index(row, rollback)
+    assert not await store.take_back_index(row, rollback, creation.uid - 1)
+    told = await store.add_task(new_task("called otherwise", physical_uid="books"))
+    assert not await store.take_back_index(row, rollback, creation.uid)
+    assert len(await store.list_indexes()) == 1
+    await store.settle(settlement(told))
+    await store.delete_tasks(TaskQuery(uids=frozenset({told.uid})), told.uid + 1, 1)
+    assert await store.take_back_index(row, rollback, creation.uid)
+    assert await store.list_indexes() == []
+    assert await store.list_garbage() == ["books"]
+    with pytest.raises(MappingChanged):
+        await store.take_back_index(row, rollback, creation.uid)

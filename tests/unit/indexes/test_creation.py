@@ -1,0 +1,111 @@
+"""Creations that fail while others write to the index already. The store is real; in-memory stand-ins are the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from miroir.cluster import Holds, Lanes, Operation, Writer
+from miroir.errors import ApiError
+from miroir.indexes import Index, IndexService, Registry
+from miroir.indexes.node_index import NodeIndex
+from miroir.nodes import NodeCall, Unsent
+from miroir.store import NewTask, TaskRow
+from miroir.tasks import TaskTracker, now_text
+from tests.unit.cluster.memory_node import Fleet, MemoryNode, fleet
+from tests.unit.cluster.topologies import plain
+
+SHARDS = 4
+
+
+@dataclass
+class Bench:
+    fleet: Fleet
+    registry: Registry
+    indexes: IndexService
+    writer: Writer
+
+    async def write(self, index: Index, shards: tuple[int, ...]) -> TaskRow:
+        """What a client's documents on these shards come to."""
+        operation = Operation(
+            index_uid=index.uid,
+            physical_uid=index.physical_uid,
+            index_shards=SHARDS,
+            shards=shards,
+            calls=lambda _intent, _shards: [NodeCall("documents", "POST", "/documents")],
+            task=NewTask(index.uid, "documentAdditionOrUpdate", {}, now_text()),
+        )
+        return (await self.writer.write(operation)).task
+
+    def only_on(self, node: str) -> tuple[int, ...]:
+        return self.fleet.cluster.placement(SHARDS).shards_of_node[node]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """Two nodes, one copy of everything; the second is away."""
+    async with fleet(tmp_path, plain(1, 2, 1)) as running:
+        running.all_identified()
+        for node in running.nodes.values():
+            _make_empty(node)
+        running.nodes["meili-1"].answers.append(Unsent("away"))
+        registry = Registry(exact_ties=True)
+        tracker = TaskTracker(running.cluster, running.store, lambda _, text: text, lambda _: None)
+        writer = Writer(
+            running.cluster,
+            running.store,
+            Holds(running.store),
+            Lanes(),
+            tracker.follow,
+            peer="p1",
+            policy="in_sync",
+            node_timeout_s=20.0,
+            patience_s=5.0,
+        )
+        indexes = IndexService(
+            running.cluster,
+            running.store,
+            writer,
+            tracker,
+            registry,
+            node_index=NodeIndex(exact_ties=True, anti_entropy=True),
+            default_shards=SHARDS,
+        )
+        yield Bench(running, registry, indexes, writer)
+
+
+def _make_empty(node: MemoryNode) -> None:
+    async def has_index(_: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return False
+
+    node.has_index = has_index  # type: ignore[method-assign]  # the stand-in does as it is told
+
+
+async def test_a_creation_that_does_not_stand_is_taken_back(bench: Bench) -> None:
+    with pytest.raises(ApiError, match="does not stand"):
+        await bench.indexes.create("films", None)
+    assert bench.registry.find("films") is None
+    assert await bench.fleet.store.list_indexes() == []
+
+
+async def test_documents_that_were_acknowledged_meanwhile_keep_the_index(bench: Bench) -> None:
+    """The part of the node that is there was taken, and documents for it too, before it is clear that all is lost."""
+    written: list[TaskRow] = []
+
+    async def late(_: NodeCall) -> None:
+        bench.fleet.nodes["meili-1"].before_answering = None
+        written.append(await bench.write(bench.registry.get("films"), bench.only_on("meili-0")))
+
+    bench.fleet.nodes["meili-1"].before_answering = late
+    with pytest.raises(ApiError, match="does not stand"):
+        await bench.indexes.create("films", None)
+    assert [task.index_uid for task in written] == ["films"]
+    assert [row.uid for row in await bench.fleet.store.list_indexes()] == ["films"]
+    assert bench.registry.find("films") is not None
+    assert await bench.fleet.repairs() == {(shard, None) for shard in range(SHARDS)}, "nodes are given it by repair"
+    assert await bench.fleet.store.list_garbage() == []
