@@ -272,7 +272,11 @@ class IndexService:
             return self._registry.get(uid)
 
     async def give_primary_key(self, index: Index, primary_key: str, task: NewTask) -> TaskRow:
-        """Its first primary key. The caller holds `changing`."""
+        """Its first primary key. The caller holds `changing`.
+
+        Everybody sees the key at once, and may have documents acknowledged that lie where it says. So it is taken back
+        only where nodes refused it, not where they did not answer.
+        """
         before = index.row
         row = await self._save(before, primary_key=primary_key)
         call = self._node_index.primary_key_call(row, before, index.wishes[-1])
@@ -286,8 +290,9 @@ class IndexService:
         )
         try:
             return (await self._write(self._registry.get(row.uid), operation)).task
-        except ApiError:
-            await self._save(row, primary_key=before.primary_key)
+        except ApiError as failure:
+            if failure.status < 500:
+                await self._save(row, primary_key=before.primary_key)
             raise
 
     async def make_anew(self, index: Index, primary_key: str, task: NewTask) -> TaskRow:

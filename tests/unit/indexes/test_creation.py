@@ -1,4 +1,4 @@
-"""Creations that fail while others write to the index already. The store is real; in-memory stand-ins are the nodes."""
+"""Changes of indexes that fail while others write to them already. In-memory stand-ins are the nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from miroir.cluster import Holds, Lanes, Operation, Writer
 from miroir.errors import ApiError
 from miroir.indexes import Index, IndexService, Registry
 from miroir.indexes.node_index import NodeIndex
-from miroir.nodes import NodeCall, Unsent
+from miroir.nodes import NodeCall, Refused, Unsent
 from miroir.store import NewTask, TaskRow
 from miroir.tasks import TaskTracker, now_text
 from tests.unit.cluster.memory_node import Fleet, MemoryNode, fleet
@@ -109,3 +109,34 @@ async def test_documents_that_were_acknowledged_meanwhile_keep_the_index(bench: 
     assert bench.registry.find("films") is not None
     assert await bench.fleet.repairs() == {(shard, None) for shard in range(SHARDS)}, "nodes are given it by repair"
     assert await bench.fleet.store.list_garbage() == []
+
+
+async def test_a_first_primary_key_stays_where_documents_may_have_been_written_by_it(bench: Bench) -> None:
+    """One node does not answer: the key is not everywhere, but who saw it in the registry has written by it."""
+    bench.fleet.nodes["meili-1"].answers.clear()
+    await bench.indexes.create("films", None)
+
+    async def late(_: NodeCall) -> None:
+        bench.fleet.nodes["meili-1"].before_answering = None
+        seen = bench.registry.get("films")
+        assert seen.row.primary_key == "id"
+        await bench.write(seen, bench.only_on("meili-0"))
+
+    bench.fleet.nodes["meili-1"].before_answering = late
+    bench.fleet.nodes["meili-1"].answers.append(Unsent("away"))
+    with pytest.raises(ApiError, match="does not stand"):
+        await bench.indexes.set_primary_key("films", "id")
+    assert bench.registry.get("films").row.primary_key == "id"
+    assert [row.primary_key for row in await bench.fleet.store.list_indexes()] == ["id"]
+    assert {(shard, None) for shard in range(SHARDS)} <= await bench.fleet.repairs()
+
+
+async def test_a_first_primary_key_that_nodes_refuse_is_taken_back(bench: Bench) -> None:
+    bench.fleet.nodes["meili-1"].answers.clear()
+    await bench.indexes.create("films", None)
+    for node in bench.fleet.nodes.values():
+        node.answers.append(Refused(400, b'{"message":"no","code":"bad_request","type":"invalid_request","link":""}'))
+    with pytest.raises(ApiError, match="no"):
+        await bench.indexes.set_primary_key("films", "id")
+    assert bench.registry.get("films").row.primary_key is None
+    assert [row.primary_key for row in await bench.fleet.store.list_indexes()] == [None]
