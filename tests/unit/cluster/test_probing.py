@@ -41,7 +41,7 @@ def _node(probed: Fleet, number: int = 0) -> MemoryNode:
 async def test_first_contact_writes_who_they_are(probed: Fleet) -> None:
     await _prober(probed).first_look()
     known = await probed.store.load_identities()
-    lives = set()
+    lives: set[str] = set()
     for name, node in probed.nodes.items():
         assert node.disk is not None
         assert (node.disk.cluster_id, node.disk.node_id) == (CLUSTER, name)
@@ -191,7 +191,7 @@ async def test_a_new_life_is_one_however_long_it_is_prepared_for(probed: Fleet) 
 
     prober.before_use(prepare)
     node.disk, node.highest = None, -1
-    lives = set()
+    lives: set[str] = set()
     for _ in range(3):
         await prober.probe("meili-0")
         assert node.disk is not None

@@ -79,7 +79,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 def _make_empty(node: MemoryNode) -> None:
-    async def has_index(_: str) -> bool:
+    async def has_index(physical_uid: str) -> bool:
         await trio.lowlevel.checkpoint()
         return False
 
