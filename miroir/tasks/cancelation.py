@@ -36,7 +36,9 @@ class Canceler(SelectionWorker):
         """Have what matches canceled; the task that does it. `original_filter`: the client's query with its `?`."""
         details = {"matchedTasks": None, "canceledTasks": None, "originalFilter": original_filter}
         task = NewTask(None, self.type, details, now_text())
-        return self._begin(await self._store.add_cancelation(task, query, CANCELABLE))
+        with trio.CancelScope(shield=True):  # one that nobody took up would stay open, and mark what it selects
+            registered = await self._store.add_cancelation(task, query, CANCELABLE)
+        return self._begin(registered)
 
     async def _carry_out(self, task: TaskRow, started_at: str) -> None:
         told: set[Told] = set()

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 import msgspec
+import trio
 
 from miroir.store import NewTask, TaskQuery, TaskRow
 from miroir.tasks.clock import now_text
@@ -34,7 +35,10 @@ class Deleter(SelectionWorker):
             _QUERY_NOTE: _written(query),
             _DELETED_NOTE: 0,
         }
-        return self._begin(await self._store.add_deletion(NewTask(None, self.type, details, now_text()), query))
+        task = NewTask(None, self.type, details, now_text())
+        with trio.CancelScope(shield=True):  # one that nobody took up would stay open
+            registered = await self._store.add_deletion(task, query)
+        return self._begin(registered)
 
     async def _carry_out(self, task: TaskRow, started_at: str) -> None:
         query = msgspec.convert(task.details[_QUERY_NOTE], TaskQuery)

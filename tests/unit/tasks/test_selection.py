@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from miroir.nodes import Accepted, Outcome, Unknown
 from miroir.store import NewTask, NodeTask, Store, TaskQuery, TaskRow
@@ -219,3 +220,19 @@ async def test_a_deletion_that_a_crash_interrupted_goes_on_with_every_filter(rig
     assert known.details["deletedTasks"] == 1
     assert await rig.store.get_task(kept.uid) == kept
     assert await rig.store.get_task(gone.uid) is None
+
+
+@pytest.mark.parametrize("type", ["taskCancelation", "taskDeletion"])
+async def test_one_that_is_registered_is_carried_out_though_its_client_was_given_up(rig: Rig, type: str) -> None:
+    asked = {"taskCancelation": rig.canceler.cancel, "taskDeletion": rig.deleter.delete}[type]
+    async with rig.running():
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.CancelScope() as deadline:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(asked, TaskQuery(uids=frozenset({99})), "?uids=99")
+                await trio.lowlevel.checkpoint()
+                deadline.cancel()
+        registered = (await rig.store.list_tasks(TaskQuery())).tasks
+        for task in registered:
+            assert (await rig.ended(task)).status == "succeeded"
+    assert [task.type for task in registered] == [type]
