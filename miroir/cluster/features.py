@@ -63,11 +63,16 @@ class Features:
             first = next(iter(self._cluster.readiest()), None)
             if first is None:
                 raise miroir_error("miroir_no_quorum", "No node can be reached to switch its features.")
-            await self._apply(first, wish)
+            self._behind.add(first)  # whatever it says, or we make of that: it is looked at once more
+            try:
+                await self._apply(first, wish)
+            except BaseException:
+                self._cluster.suspect(first)
+                raise
             with trio.CancelScope(shield=True):  # the store and what we remember of it must not part
                 await self._store.save_features(wish)
                 self._wish = wish
-                self._behind = set(self._cluster.clients).difference({first})
+                self._behind = set(self._cluster.clients)
             async with trio.open_nursery() as nursery:
                 for node in self._cluster.usable_nodes().difference({first}):
                     nursery.start_soon(self._follow, node)
