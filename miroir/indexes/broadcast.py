@@ -202,6 +202,7 @@ class SettingsBroadcast:
         async with trio.open_nursery() as nursery:
             for node in self._owners(index):
                 nursery.start_soon(self._try_to_align, index.physical_uid, node)
+        await self._set_frozen(index.physical_uid, frozen=False)  # what its nodes did not agree on is gone
         await self._tracker.conclude_with(task.uid, status, said=said)
 
     async def _commit(self, index: Index, task: TaskRow) -> bool:
@@ -323,13 +324,19 @@ class SettingsBroadcast:
 
     async def _freeze(self, physical_uid: str) -> None:
         """Stop writes to the index until its nodes agree: they are looked at again, ever more rarely."""
-        index = self._registry.behind(physical_uid)
-        if index is not None and not index.row.frozen:
-            with trio.CancelScope(shield=True):
-                row: IndexRow = await self._store.update_index(replace(index.row, frozen=True))
-                self._registry.put(row)
-            _log.error("index frozen: its nodes do not agree on its settings", index=index.uid)
+        if await self._set_frozen(physical_uid, frozen=True):
+            _log.error("index frozen: its nodes do not agree on its settings", index=physical_uid)
         self._try_later(physical_uid, None)
+
+    async def _set_frozen(self, physical_uid: str, *, frozen: bool) -> bool:
+        """Whether that is something new."""
+        index = self._registry.behind(physical_uid)
+        if index is None or index.row.frozen == frozen:
+            return False
+        with trio.CancelScope(shield=True):
+            row: IndexRow = await self._store.update_index(replace(index.row, frozen=frozen))
+            self._registry.put(row)
+        return True
 
     # -- nodes that are behind ---------------------------------------------------------------------------------------
 
