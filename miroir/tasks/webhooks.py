@@ -39,6 +39,9 @@ _AT_ONCE: Final = 1_000
 _PAUSES_S: Final = (1.0, 5.0)
 """Before the second and the third try."""
 _PATIENCE_S: Final = 10.0
+_HEARD_AT_MOST: Final = 1 << 14
+_AT_MOST_S: Final = 30.0
+"""For one try as a whole: an address that takes a byte at a time is never silent for long."""
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
@@ -156,7 +159,7 @@ class Webhooks:
         try:
             while waiting := self._waiting.get(uuid):
                 tasks = [waiting.popleft() for _ in range(min(len(waiting), _AT_ONCE))]
-                body = gzip.compress(b"".join([orjson.dumps(task_view(task)) + b"\n" for task in tasks]))
+                body = await trio.to_thread.run_sync(_lines, tasks)
                 for pause in (*_PAUSES_S, None):
                     hook = self._hooks.get(uuid)
                     if hook is None or await _post(client, hook, body):
@@ -169,18 +172,31 @@ class Webhooks:
             self._busy.discard(uuid)
 
 
+def _lines(tasks: Sequence[TaskRow]) -> bytes:
+    """The tasks as lines of JSON, gzipped: of a thousand, too much for the event loop."""
+    return gzip.compress(b"".join([orjson.dumps(task_view(task)) + b"\n" for task in tasks]))
+
+
 async def _post(client: httpx.AsyncClient, hook: WebhookRow, body: bytes) -> bool:
     import httpx
 
     headers = [(name.encode(), value.strip().encode()) for name, value in hook.headers.items()]
     ours = [(b"Content-Type", b"application/x-ndjson"), (b"Content-Encoding", b"gzip")]
-    try:
-        answer = await client.post(hook.url, content=body, headers=[*ours, *headers])
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as failure:
-        _log.info("webhook does not answer", webhook=hook.uuid, reason=repr(failure))
-        return False
-    if answer.status_code >= 400:
-        _log.info("webhook refuses", webhook=hook.uuid, status=answer.status_code)
+    status = None
+    with trio.move_on_after(_AT_MOST_S):
+        try:
+            async with client.stream("POST", hook.url, content=body, headers=[*ours, *headers]) as answer:
+                status = answer.status_code
+                heard = 0  # the status is the answer; a short body is read so that the connection can be kept
+                async for part in answer.aiter_raw():
+                    heard += len(part)
+                    if heard > _HEARD_AT_MOST:
+                        break
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as failure:
+            _log.info("webhook does not answer", webhook=hook.uuid, reason=repr(failure))
+            return False
+    if status is None or status >= 400:
+        _log.info("webhook refuses", webhook=hook.uuid, status=status)
         return False
     return True
 

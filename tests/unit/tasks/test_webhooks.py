@@ -1,0 +1,48 @@
+"""Telling webhooks: an address that answers without end is told all the same, and costs no memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from miroir.store import TaskRow
+from miroir.store.sqlite import open_sqlite
+from miroir.tasks import Webhooks
+from tests.unit.store.samples import new_task
+
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+async def test_an_answer_without_end_is_not_listened_to(tmp_path: Path) -> None:
+    told: list[bytes] = []
+    enough = trio.Event()
+
+    async def answer(stream: trio.SocketStream) -> None:
+        told.append(await stream.receive_some())
+        await stream.send_all(_HEAD)
+        if len(told) == 2:
+            enough.set()
+        try:
+            while True:
+                await stream.send_all(b"1\r\nx\r\n")
+                await trio.lowlevel.checkpoint()
+        except trio.BrokenResourceError:
+            pass  # it has hung up
+
+    async with await open_sqlite(tmp_path / "store.db") as store, trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        webhooks = Webhooks(store)
+        await webhooks.create(f"http://127.0.0.1:{listener.socket.getsockname()[1]}/", {})
+        nursery.start_soon(webhooks.run)
+        task: TaskRow = await store.add_task(new_task(status="failed", finished_at="2026-03-01T12:00:00Z"))
+        webhooks.ended(task)
+        with trio.fail_after(10):
+            while not told:
+                await trio.sleep(0.01)
+            webhooks.ended(replace(task, uid=1))
+            await enough.wait()
+        nursery.cancel_scope.cancel()
+    assert all(request.startswith(b"POST / ") for request in told)
