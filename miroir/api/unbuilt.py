@@ -29,5 +29,5 @@ def register_unbuilt(router: Router) -> None:
 
 
 async def _refuse(request: Request) -> Response:
-    message = f"`{request.method} {request.path}` is not built yet. What there is stands in the README under Limits."
+    message = f"`{request.method} {request.path}` is not built yet; the README says under Limits what else is missing."
     raise miroir_error("miroir_not_supported", message)

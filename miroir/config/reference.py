@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -85,11 +85,20 @@ def _values(field: FieldInfo) -> str:
 
 
 def _range(field: FieldInfo, kind: str) -> str:
-    least = next((mark.ge for mark in field.metadata if hasattr(mark, "ge")), None)
-    most = [mark.le for mark in field.metadata if hasattr(mark, "le") and mark.le not in {_UNBOUNDED, 1e12, 1e6}]
+    marks = list(_marks(field.annotation, field.metadata))
+    least = next((mark.ge for mark in marks if hasattr(mark, "ge")), None)
+    most = [mark.le for mark in marks if hasattr(mark, "le") and mark.le not in {_UNBOUNDED, 1e12, 1e6}]
     if most:
         return f"{kind}, {least} to {min(most)}"
     return f"{kind}, from {least}"
+
+
+def _marks(annotation: Any, metadata: Iterable[Any]) -> Iterator[Any]:
+    """The bounds of a number, also where pydantic leaves them inside: in `Annotated[...] | None`."""
+    for mark in metadata:
+        yield from mark.metadata if isinstance(mark, FieldInfo) else (mark,)
+    for member in get_args(annotation):
+        yield from _marks(member, getattr(member, "__metadata__", ()))
 
 
 def _entry_tables(section: type[Section], path: str) -> Iterator[str]:
