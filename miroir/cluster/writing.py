@@ -183,7 +183,7 @@ class Writer:
         except BaseException as interruption:
             # What was sent may have arrived; nobody was told that it stands. Its shards must be looked at. Whatever it
             # was: a cancellation amid the sending comes as a group.
-            await self._abandon(intent)
+            await self._abandon(intent, verify=bool(sending.asked))
             if isinstance(interruption, StoreUnavailable):
                 raise _store_away(interruption) from interruption
             raise
@@ -322,10 +322,10 @@ class Writer:
             ),
         )
 
-    async def _abandon(self, intent: Intent) -> None:
+    async def _abandon(self, intent: Intent, *, verify: bool) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 2.0):
             try:
-                await self._store.withdraw(intent.stamp, verify=True)
+                await self._store.withdraw(intent.stamp, verify=verify)
             except StoreUnavailable:
                 _log.warning("intent left behind", stamp=intent.stamp)
 
