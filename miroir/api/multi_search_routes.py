@@ -12,6 +12,7 @@ from miroir.api.document_routes import degraded_shards
 from miroir.api.messages import Request, Response
 from miroir.api.reading import json_object
 from miroir.api.routing import Router
+from miroir.api.settings_version import check_version
 from miroir.cluster import SCRATCH_PREFIX, Verdicts
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Registry, check_uid, is_uid
@@ -91,6 +92,7 @@ class MultiSearchResource:
             raise node_error(400, "invalid_multi_search_federation_options", _NOT_FEDERATED.format(place))
         check_uid(uid)
         index = self._registry.get_for_reads(uid)
+        check_version(request, index)
         body = {name: value for name, value in query.items() if name not in ("indexUid", "federationOptions")}
         return await self._searches.search(index, request.access.narrowed(uid, body))
 
