@@ -112,8 +112,9 @@ class Webhooks:
         """No more of it; 404 where there is none."""
         async with self._changing:
             self.get(uuid)
-            await self._store.delete_webhook(uuid)
-            del self._hooks[uuid], self._waiting[uuid]
+            with trio.CancelScope(shield=True):  # as in `_save`
+                await self._store.delete_webhook(uuid)
+                del self._hooks[uuid], self._waiting[uuid]
 
     async def _save(self, hook: WebhookRow) -> WebhookRow:
         _check_headers(hook)

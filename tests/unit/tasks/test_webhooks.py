@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pytest
 import trio
 
 from miroir.store import TaskRow
@@ -46,3 +47,16 @@ async def test_an_answer_without_end_is_not_listened_to(tmp_path: Path) -> None:
             await enough.wait()
         nursery.cancel_scope.cancel()
     assert all(request.startswith(b"POST / ") for request in told)
+
+
+@pytest.mark.parametrize("steps", range(1, 5))
+async def test_a_deletion_given_up_midway_leaves_memory_and_store_agreed(tmp_path: Path, steps: int) -> None:
+    async with await open_sqlite(tmp_path / "store.db") as store:
+        webhooks = Webhooks(store)
+        hook = await webhooks.create("http://127.0.0.1:1/", {})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(webhooks.delete, hook.uuid)
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert [each.uuid for each in webhooks.all()] == [each.uuid for each in await store.list_webhooks()]
