@@ -41,6 +41,13 @@ def cluster_pool() -> Iterator[ClusterPool]:
         pool.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_clusters(cluster_pool: ClusterPool) -> Iterator[None]:
+    """Whatever a module needed, the next one begins with a few nodes running."""
+    yield
+    cluster_pool.shrink()
+
+
 @pytest.fixture
 def cluster(cluster_pool: ClusterPool) -> Iterator[Callable[..., Cluster]]:
     """A function that gives a cluster of the wanted shape: see `ClusterPool.get` for its arguments."""
