@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import meilisearch
 import pytest
@@ -14,12 +15,13 @@ from tests.nodes import MASTER_KEY, Cluster
 def test_a_whole_life_of_an_index(cluster: Callable[..., Cluster], index_name: str) -> None:
     running = cluster(groups=1, nodes=3, rf=1)
     client = meilisearch.Client(running.server.address, MASTER_KEY)
+    wait_for_task = partial(client.wait_for_task, timeout_in_ms=60_000)  # a busy machine takes its time
     assert client.is_healthy()
     assert client.get_version()["pkgVersion"].startswith("1.")
 
     task = client.create_index(index_name, {"primaryKey": "isbn"})
     assert isinstance(task.task_uid, int)
-    assert client.wait_for_task(task.task_uid).status == "succeeded"
+    assert wait_for_task(task.task_uid).status == "succeeded"
     index = client.get_index(index_name)
     assert index.get_primary_key() == "isbn"
 
@@ -33,11 +35,11 @@ def test_a_whole_life_of_an_index(cluster: Callable[..., Cluster], index_name: s
         for number, word in enumerate(["red", "green", "blue", "yellow", "violet", "white", "black", "brown"])
     ]
     for added in index.add_documents_in_batches(books, batch_size=3):
-        assert client.wait_for_task(added.task_uid).status == "succeeded"
+        assert wait_for_task(added.task_uid).status == "succeeded"
 
     settings = {"filterableAttributes": ["genre", "year"], "sortableAttributes": ["year"], "stopWords": ["the"]}
     task = index.update_settings(settings)
-    assert client.wait_for_task(task.task_uid).status == "succeeded"
+    assert wait_for_task(task.task_uid).status == "succeeded"
     shown = index.get_settings()
     assert shown["filterableAttributes"] == ["genre", "year"]
     assert shown["sortableAttributes"] == ["year"]
@@ -55,14 +57,14 @@ def test_a_whole_life_of_an_index(cluster: Callable[..., Cluster], index_name: s
     listed = index.get_documents({"limit": 3})
     assert (listed.total, len(listed.results)) == (8, 3)
     task = index.update_documents([{"isbn": "978-4", "year": 2020}])
-    client.wait_for_task(task.task_uid)
+    wait_for_task(task.task_uid)
     assert index.get_document("978-4").year == 2020
     assert index.get_document("978-4").title == "The violet book"
 
-    assert client.wait_for_task(index.delete_document("978-0").task_uid).status == "succeeded"
+    assert wait_for_task(index.delete_document("978-0").task_uid).status == "succeeded"
     with pytest.warns(DeprecationWarning, match="ids"):  # by ids; it works as long as the client has it
         task = index.delete_documents(["978-1", "978-2"])
-    assert (client.wait_for_task(task.task_uid).details or {})["deletedDocuments"] == 2
+    assert (wait_for_task(task.task_uid).details or {})["deletedDocuments"] == 2
     assert index.get_stats().number_of_documents == 5
     with pytest.raises(MeilisearchApiError) as missing:
         index.get_document("978-0")
@@ -71,7 +73,7 @@ def test_a_whole_life_of_an_index(cluster: Callable[..., Cluster], index_name: s
     tasks = client.get_tasks({"indexUids": [index_name], "limit": 100})
     assert {task.status for task in tasks.results} == {"succeeded"}
     task = client.delete_index(index_name)
-    assert client.wait_for_task(task.task_uid).status == "succeeded"
+    assert wait_for_task(task.task_uid).status == "succeeded"
     with pytest.raises(MeilisearchApiError) as gone:
         client.get_index(index_name)
     assert gone.value.code == "index_not_found"

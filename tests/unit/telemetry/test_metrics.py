@@ -49,6 +49,7 @@ def test_the_families_of_the_main_job_are_there_from_the_start(metrics: Metrics)
         "settings_broadcast_phase", "settings_version", "settings_frozen_indexes", "settings_stale_nodes",
         "settings_hash_mismatch_total", "settings_drift_repair_total",
         "scatter_fan_out_size", "scatter_partial_responses_total", "scatter_retries_total",
+        "alias_resolutions_total", "alias_flips_total",
         "memory_pressure", "cpu_throttled_seconds_total", "worker_restarts_total", "feature_enabled",
     }  # fmt: skip
     assert family_names(metrics) == {f"miroir_{name}" for name in names}
