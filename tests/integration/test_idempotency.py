@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,8 +30,10 @@ def newest_task(cluster: Cluster) -> int:
     return uid
 
 
-def prepared(cluster: Callable[..., Cluster], index: str, *, fresh: bool = False) -> Cluster:
-    running = cluster(groups=1, nodes=2, rf=2, fresh=fresh)
+def prepared(
+    cluster: Callable[..., Cluster], index: str, *, fresh: bool = False, over: Mapping[str, Any] | None = None
+) -> Cluster:
+    running = cluster(groups=1, nodes=2, rf=2, fresh=fresh, over=over)
     running.client.create_index(index, "id")
     running.client.update_settings(index, {"filterableAttributes": ["price"]})
     running.client.add_documents(index, documents(0, 20))
@@ -199,9 +201,13 @@ def _killed_before_commit(running: Cluster, key: str, method: str, path: str, bo
     running.wait_all_healthy()
 
 
+# A node that is asked first whether a text compiles, and hangs, must not be given up before the write is sent to it.
+PATIENT: Mapping[str, Any] = {"health": {"unhealthy_threshold": 100}}
+
+
 @pytest.fixture
 def hurt(cluster: Callable[..., Cluster], index_name: str) -> Cluster:
-    return prepared(cluster, index_name, fresh=True)
+    return prepared(cluster, index_name, fresh=True, over=PATIENT)
 
 
 def _at_rest(running: Cluster, index: str) -> None:
