@@ -9,7 +9,16 @@ from urllib.parse import quote
 import orjson
 
 from miroir.api.messages import Request, Response, json_response
-from miroir.api.reading import NULL_FILTER, Query, is_count, json_object, json_or_text, refuse_body, sort_criteria
+from miroir.api.reading import (
+    NULL_FILTER,
+    Query,
+    is_count,
+    json_object,
+    json_or_text,
+    known_index,
+    refuse_body,
+    sort_criteria,
+)
 from miroir.api.routing import Router
 from miroir.api.settings_version import check_version
 from miroir.cluster import Verdicts, Written
@@ -97,10 +106,7 @@ class DocumentResource:
     async def get(self, request: Request) -> Response:
         """One document."""
         uid, key = request.params
-        index = self._registry.find_for_reads(uid)
-        if index is None:
-            check_uid(uid)
-            index = self._registry.get_for_reads(uid)
+        index = known_index(self._registry, uid)
         check_version(request, index)
         document = await self._reader.get(index, key, request.query_string.decode("latin-1"))
         return Response(200, document, [*index.headers])

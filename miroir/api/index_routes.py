@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from miroir.api.messages import Request, Response, json_response
-from miroir.api.reading import Query, json_object, refuse_body
+from miroir.api.reading import Query, json_object, known_index, refuse_body
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts
 from miroir.errors import ApiError, node_error
@@ -60,20 +60,13 @@ class IndexResource:
 
     async def get(self, request: Request) -> Response:
         """One index."""
-        return json_response(200, index_view(self._known(request)))
+        return json_response(200, index_view(known_index(self._registry, request.params[0])))
 
     async def delete(self, request: Request) -> Response:
         """Delete everywhere; a task."""
         uid = request.params[0]
         check_uid(uid)
         return json_response(202, enqueued_view(await self._indexes.delete(uid)))
-
-    def _known(self, request: Request) -> Index:
-        uid = request.params[0]
-        index = self._registry.find_for_reads(uid)
-        if index is None:
-            check_uid(uid)
-        return self._registry.get_for_reads(uid)
 
 
 def index_view(index: Index) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import orjson
 from miroir.api.messages import Request
 from miroir.cluster import Verdicts
 from miroir.errors import ApiError, miroir_error, node_error
+from miroir.indexes import Index, Registry, check_uid
 from miroir.nodes import NodeCall
 
 Value = TypeVar("Value")
@@ -200,6 +201,15 @@ def is_count(body: Mapping[str, Any], name: str) -> bool:
     """Whether a member is absent or a number that counts."""
     value = body.get(name, 0)
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def known_index(registry: Registry, uid: str) -> Index:
+    """The index a read is about; without one, first what is wrong with the name, then that it is not there."""
+    index = registry.find_for_reads(uid)
+    if index is None:
+        check_uid(uid)
+        return registry.get_for_reads(uid)
+    return index
 
 
 def no_node(what: str) -> ApiError:

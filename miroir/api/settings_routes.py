@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from miroir.api.messages import Request, Response, json_response
-from miroir.api.reading import json_value
+from miroir.api.reading import json_value, known_index
 from miroir.api.routing import Endpoint, Router
 from miroir.cluster import Verdicts
-from miroir.indexes import Index, Registry, SettingsChanges, check_uid, wish_of
+from miroir.indexes import Registry, SettingsChanges, check_uid, wish_of
 from miroir.indexes.settings import EXPERIMENTAL, SETTINGS, shown
 from miroir.nodes import NodeCall
 from miroir.tasks import enqueued_view
@@ -46,7 +46,7 @@ class SettingsResource:
 
     async def settings(self, request: Request) -> Response:
         """All settings, as the client made them."""
-        index = self._known(request)
+        index = known_index(self._registry, request.params[0])
         return json_response(200, shown(wish_of(index.row)), index.headers)
 
     async def change(self, request: Request) -> Response:
@@ -60,7 +60,7 @@ class SettingsResource:
 
     def _getting(self, name: str) -> Endpoint:
         async def get(request: Request) -> Response:
-            index = self._known(request)
+            index = known_index(self._registry, request.params[0])
             return json_response(200, shown(wish_of(index.row), experimental=EXPERIMENTAL)[name], index.headers)
 
         return get
@@ -98,13 +98,6 @@ class SettingsResource:
         uid = request.params[0]
         check_uid(uid)
         return json_response(202, enqueued_view(await self._changes.reset(uid, names)))
-
-    def _known(self, request: Request) -> Index:
-        uid = request.params[0]
-        index = self._registry.find_for_reads(uid)
-        if index is None:
-            check_uid(uid)
-        return self._registry.get_for_reads(uid)
 
 
 def path_of(name: str) -> str:
