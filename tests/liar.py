@@ -73,14 +73,26 @@ class Liar:
     def __init__(self, target: int) -> None:
         self.port = free_port()
         self.target = target
-        self.lie: Lie | None = None
+        self._lie: Lie | None = None
         self.lied_to: list[bytes] = []
-        """Request lines that were answered with lies."""
+        """Request lines that were answered with lies, those of background work among them."""
+        self.probes_let_through = 0
+        """Since the liar began to lie."""
         self._ended = False
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._listener.settimeout(_POLL_S)
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
+
+    @property
+    def lie(self) -> Lie | None:
+        """What requests are answered with; None passes them on."""
+        return self._lie
+
+    @lie.setter
+    def lie(self, lie: Lie | None) -> None:
+        self._lie = lie
+        self.probes_let_through = 0
 
     @property
     def address(self) -> str:
@@ -126,7 +138,9 @@ class Liar:
 
     def _handle(self, request: bytes, client: socket.socket, node: socket.socket) -> bool:
         lie = self.lie
-        if lie is None or _PROBES.match(request):
+        probe = _PROBES.match(request)
+        if lie is None or probe:
+            self.probes_let_through += lie is not None
             node.sendall(request)
             return True
         self.lied_to.append(request.partition(b"\r\n")[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,7 +20,12 @@ class Lied:
     """Two groups of one node each, so that reads take turns between the copies; the second is behind a liar."""
 
     def __init__(self, pool: ClusterPool, guard: StampGuard) -> None:
-        over = {"scatter": {"node_timeout_ms": 400}, "server": {"request_timeout_ms": 4000}}
+        # Background work is lied to as well, and must not put the node out of the game before a request of ours is sent.
+        over = {
+            "scatter": {"node_timeout_ms": 1500},
+            "server": {"request_timeout_ms": 6000},
+            "health": {"unhealthy_threshold": 1000},
+        }
         self.cluster = Cluster(pool.folder(), guard, groups=2, nodes=1, rf=1, shards=4, over=over)
         self.liar = Liar(self.cluster.nodes[1].port)
         first, second = self.cluster.server.config["miroir"]["nodes"]
@@ -33,6 +38,10 @@ class Lied:
         self.cluster.wait_all_healthy()
         wait_until(lambda: fully_repaired(self.cluster, index), 60, "both copies trusted")
         self.liar.lied_to.clear()
+
+    def lied(self, request: str) -> int:
+        """How many requests whose lines begin like that were lied to."""
+        return sum(line.startswith(request.encode()) for line in tuple(self.liar.lied_to))
 
     def liar_is_trusted(self, index: str) -> bool:
         """Whether some shard is still read from the liar."""
@@ -63,15 +72,16 @@ def test_reads_come_from_the_other_copy_and_writes_leave_the_liar_behind(lied: L
             found, response = all_ids(running, index_name)
             assert found == list(range(expected)), lie.__name__
             assert DEGRADED not in response.headers
-        assert any(b"/search" in line for line in lied.liar.lied_to), f"the liar was not asked: {lie.__name__}"
+        assert lied.lied(f"POST /indexes/{index_name}/search "), f"the liar was not asked: {lie.__name__}"
         lied.lie_to_nobody(index_name)
         lied.liar.lie = lie
         answer = add(running, index_name, documents(expected, 40))
         assert answer.status_code == 202, (lie.__name__, answer.text)
         assert answer.headers[DEGRADED] == "groups=1"
         expected += 40
-        assert sum(b"/documents" in line for line in lied.liar.lied_to) == 1, f"not sent once: {lie.__name__}"
+        assert lied.lied(f"POST /indexes/{index_name}/documents?") == 1, f"not sent once: {lie.__name__}"
         assert not lied.liar_is_trusted(index_name), lie.__name__
+        lied.liar.lie = None  # the longer it lies, the longer its repair is put off
         running.client.succeeded(answer.json())
         assert all_ids(running, index_name)[0] == list(range(expected))
     lied.lie_to_nobody(index_name)
@@ -95,9 +105,8 @@ def peak_memory_kib(running: Cluster) -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
-def test_the_liar_passes_on_what_it_does_not_lie_about(
-    lied: Lied, index_name: str, cluster: Callable[..., Cluster]
-) -> None:
+def test_the_liar_lets_probes_through(lied: Lied) -> None:
+    """Or these tests would only show dead nodes."""
     lied.liar.lie = liar.garbage
-    lied.cluster.wait_all_healthy()  # probes are let through, or these tests would only show dead nodes
-    assert not lied.liar.lied_to
+    wait_until(lambda: lied.liar.probes_let_through >= 6, 20, "a few probes let through")
+    lied.cluster.wait_all_healthy()
