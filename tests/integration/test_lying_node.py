@@ -20,7 +20,7 @@ class Lied:
     """Two groups of one node each, so that reads take turns between the copies; the second is behind a liar."""
 
     def __init__(self, pool: ClusterPool, guard: StampGuard) -> None:
-        # Background work is lied to as well, and must not put the node out of the game before a request of ours is sent.
+        # Background work is lied to as well, and must not put the node out of the game before ours is sent.
         over = {
             "scatter": {"node_timeout_ms": 1500},
             "server": {"request_timeout_ms": 6000},
