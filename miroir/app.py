@@ -46,8 +46,9 @@ from miroir.api import (
     SettingsResource,
     SystemResource,
     TaskResource,
+    UnknownPaths,
     WebhookResource,
-    register_unbuilt,
+    register_refused,
 )
 from miroir.cluster import (
     Cluster,
@@ -402,7 +403,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         FeatureResource(features, verdicts),
     ):
         routes.register(router)
-    register_unbuilt(router)
+    register_refused(router)
     data_plane = DataPlane(
         router,
         DataDoor(secrets.master_key, keyring, key_sync),
@@ -413,6 +414,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         rng=rng,
         clients=clients,
         keys=keys,
+        unknown=UnknownPaths(cluster, node_timeout_s=node_timeout_s).answer,
     )
 
     async def refresh_metrics() -> None:

@@ -12,13 +12,14 @@ from miroir.api.leaving import Clients
 from miroir.api.multi_search_routes import MultiSearchResource
 from miroir.api.name_routes import NameResource
 from miroir.api.plane import DataPlane
+from miroir.api.refused import register_refused
 from miroir.api.routing import Router
 from miroir.api.search_routes import SearchResource
 from miroir.api.selection_routes import SelectionResource
 from miroir.api.settings_routes import SettingsResource
 from miroir.api.system import SystemResource
 from miroir.api.task_routes import TaskResource
-from miroir.api.unbuilt import register_unbuilt
+from miroir.api.unknown import UnknownPaths
 from miroir.api.webhook_routes import WebhookResource
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SettingsResource",
     "SystemResource",
     "TaskResource",
+    "UnknownPaths",
     "WebhookResource",
-    "register_unbuilt",
+    "register_refused",
 ]

@@ -19,7 +19,7 @@ from miroir.api.cors import cors_headers, preflight
 from miroir.api.idempotency import HEADER, IdempotencyKeys
 from miroir.api.leaving import Clients, Watched
 from miroir.api.messages import Request, Response, error_response
-from miroir.api.routing import Route, Router
+from miroir.api.routing import Endpoint, Route, Router
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.http import ClientDisconnected, Receive, Scope, Send
 from miroir.security import Access, Action, DataDoor
@@ -49,14 +49,19 @@ class DataPlane:
         rng: Random,
         clients: Clients | None = None,
         keys: IdempotencyKeys | None = None,
+        unknown: Endpoint | None = None,
     ) -> None:
-        """`clients`: watched for those that leave; None watches nobody. `keys`: None ignores `Idempotency-Key`."""
+        """`clients`: watched for those that leave; None watches nobody. `keys`: None ignores `Idempotency-Key`.
+
+        `unknown`: answers who holds the master key on paths that no route has; None: 404, as to everybody else.
+        """
         self._router = router
         self._door = door
         self._admission = admission
         self._budget = budget
         self._clients = clients or Clients()
         self._keys = keys
+        self._unknown = None if unknown is None else Route(_UNKNOWN, unknown, None)
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._rng = rng
@@ -76,6 +81,9 @@ class DataPlane:
             found = self._router.find(scope["method"], _raw_path(scope))
             if asked is not None:
                 response = asked
+            elif found == 404 and self._unknown is not None and self._door.is_master(headers.get(b"authorization")):
+                request = Request(scope["method"], scope["path"], scope["query_string"], headers, b"", (), request_id)
+                response = await self._answer(self._unknown, request, receive)
             elif isinstance(found, int):
                 response = self._unrouted(found, scope)
             else:

@@ -65,7 +65,7 @@ class Router:
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]] | int:
         """The route and the variable parts; 404 for an unknown path, 405 for an unknown method on a known one.
 
-        Slashes at the ends and doubled ones do not count, as on a node.
+        Slashes at the ends and doubled ones do not count, and an escaped letter is the letter, as on a node.
         """
         branch = self._root
         params = []
@@ -75,7 +75,7 @@ class Router:
                 following = branch.variable
                 if following is None:
                     return 404
-                params.append(unquote(part, errors="replace"))
+                params.append(part)
             branch = following
         route = branch.routes.get(method)
         if route is not None:
@@ -94,4 +94,6 @@ class Router:
 
 
 def _parts(path: str) -> list[str]:
-    return [part for part in path.split("/") if part]
+    """Decoded one by one: an escaped slash is part of a name."""
+    parts = [part for part in path.split("/") if part]
+    return [unquote(part, errors="replace") for part in parts] if "%" in path else parts

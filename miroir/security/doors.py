@@ -86,6 +86,13 @@ class DataDoor:
             return self._lent(key, known_by, action, uid)
         return None
 
+    def is_master(self, authorization: bytes | None) -> bool:
+        """Whether this is the master key, or there is none and everybody may do everything."""
+        key = bearer(authorization)
+        if self._digest is None:
+            return bool(key) or authorization is None
+        return key is not None and compare_digest(digest(key), self._digest)
+
     async def ask(self, authorization: bytes | None, action: Action, uid: str | None) -> Access:
         """The same of a credential that `admit` did not know, after asking the nodes."""
         await self._strangers.look()

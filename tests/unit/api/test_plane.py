@@ -15,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from miroir.api import Admission, DataPlane, Router
 from miroir.api.bodies import BodyBudget
 from miroir.api.messages import Request, Response, json_response
+from miroir.api.routing import Endpoint
 from miroir.errors import miroir_error
 from miroir.http import Message
 from miroir.security import DataDoor
@@ -28,7 +29,7 @@ TIMEOUT_S = 5.0
 class Rig:
     """A data plane over endpoints that do what their names say."""
 
-    def __init__(self, *, limit: int = 4) -> None:
+    def __init__(self, *, limit: int = 4, unknown: Endpoint | None = None) -> None:
         self.metrics = Metrics()
         self.requests: list[Request] = []
         router = Router()
@@ -46,6 +47,7 @@ class Rig:
             self.metrics,
             timeout_s=TIMEOUT_S,
             rng=Random(7),
+            unknown=unknown,
         )
 
     async def echo(self, request: Request) -> Response:
@@ -188,6 +190,20 @@ async def test_an_unknown_path_is_an_empty_404_before_anybody_asks_for_a_key() -
     assert rig.counted("GET", "(unknown)", 404) == 1, "a path is never a label"
     answer = await rig.answer("PATCH", "/open", key=None)
     assert (answer.status, answer.body) == (405, b"")
+
+
+async def test_only_the_master_key_opens_a_path_that_no_route_has() -> None:
+    async def unknown(request: Request) -> Response:
+        await trio.lowlevel.checkpoint()
+        return json_response(200, request.path)
+
+    rig = Rig(unknown=unknown)
+    for key in (None, "wrong"):
+        answer = await rig.answer("GET", "/nowhere", key=key)
+        assert (answer.status, answer.body) == (404, b"")
+    assert (await rig.answer("GET", "/nowhere")).json == "/nowhere"
+    assert rig.counted("GET", "(unknown)", 200) == 1
+    assert (await rig.answer("PATCH", "/open")).status == 405
 
 
 async def test_without_the_key_nothing_is_done() -> None:
