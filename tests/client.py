@@ -74,7 +74,7 @@ class TaskFailed(AssertionError):
 class Api:
     """Calls to one server with one key. `guard` is None for a node, which shows its stamps to those who ask it."""
 
-    def __init__(self, url: str, key: str | None, guard: StampGuard | None = None, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, key: str | None, guard: StampGuard | None = None, *, timeout_s: float = 60.0) -> None:
         self.url = url
         self.key = key
         self._guard = guard
@@ -140,7 +140,7 @@ class Api:
 
     # Tasks
 
-    def wait_task(self, task: Mapping[str, Any] | int, timeout_s: float = 30.0) -> dict[str, Any]:
+    def wait_task(self, task: Mapping[str, Any] | int, timeout_s: float = 60.0) -> dict[str, Any]:
         """The task once it is terminal, however it ended; `task` is its uid or the summary a write answered."""
         uid = task if isinstance(task, int) else task["taskUid"]
         deadline = time.monotonic() + timeout_s
@@ -152,7 +152,7 @@ class Api:
             time.sleep(min(_POLL_MOST_S, _POLL_S * 1.3**attempt))
         raise AssertionError("unreachable")
 
-    def succeeded(self, task: Mapping[str, Any] | int, timeout_s: float = 30.0) -> dict[str, Any]:
+    def succeeded(self, task: Mapping[str, Any] | int, timeout_s: float = 60.0) -> dict[str, Any]:
         """The task once it succeeded. Raises `TaskFailed` when it ended otherwise."""
         found = self.wait_task(task, timeout_s)
         if found["status"] != "succeeded":
@@ -167,7 +167,7 @@ class Api:
     def delete_index(self, uid: str) -> dict[str, Any]:
         return self.succeeded(self.delete(f"/indexes/{uid}"))
 
-    def update_settings(self, uid: str, settings: Mapping[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:
+    def update_settings(self, uid: str, settings: Mapping[str, Any], timeout_s: float = 60.0) -> dict[str, Any]:
         return self.succeeded(self.patch(f"/indexes/{uid}/settings", settings), timeout_s)
 
     def add_documents(
@@ -197,7 +197,7 @@ class Api:
         return found
 
 
-async def eventually(condition: Any, timeout_s: float = 10.0, what: str = "the condition") -> None:
+async def eventually(condition: Any, timeout_s: float = 30.0, what: str = "the condition") -> None:
     """Wait in a Trio test until `condition()` (plain or async) is true; fails the test after `timeout_s`."""
     with trio.move_on_after(timeout_s):
         while True:
@@ -210,7 +210,7 @@ async def eventually(condition: Any, timeout_s: float = 10.0, what: str = "the c
     raise AssertionError(f"{what} did not come true within {timeout_s:g} s")
 
 
-def wait_until(condition: Any, timeout_s: float = 10.0, what: str = "the condition") -> None:
+def wait_until(condition: Any, timeout_s: float = 30.0, what: str = "the condition") -> None:
     """The same for a plain test."""
     deadline = time.monotonic() + timeout_s
     while not condition():

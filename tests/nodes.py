@@ -156,13 +156,17 @@ class Cluster:
         found: dict[str, Any] = self.admin.get("/_miroir/topology")
         return found
 
-    def wait_all_healthy(self, timeout_s: float = 20.0) -> None:
+    def wait_all_healthy(self, timeout_s: float = 30.0) -> None:
         """Until Miroir counts no degraded node."""
         wait_until(lambda: self.topology()["degraded_node_count"] == 0, timeout_s, "every node healthy")
 
-    def wait_degraded(self, count: int, timeout_s: float = 20.0) -> None:
-        """Until Miroir counts exactly so many degraded nodes."""
-        wait_until(lambda: self.topology()["degraded_node_count"] == count, timeout_s, f"{count} nodes degraded")
+    def wait_failed(self, count: int, timeout_s: float = 30.0) -> None:
+        """Until Miroir has given up exactly so many nodes; one that missed an answer or two is asked on."""
+
+        def failed() -> int:
+            return sum(node["status"] == "failed" for node in self.topology()["nodes"])
+
+        wait_until(lambda: failed() == count, timeout_s, f"{count} nodes failed")
 
     @property
     def usable(self) -> bool:

@@ -14,7 +14,7 @@ from tests.client import wait_until
 
 @pytest.fixture
 def chaos() -> Iterator[ChaosCluster]:
-    cluster = ChaosCluster(scratch_directory("miroir-chaos"), groups=1, nodes=2, rf=2)
+    cluster = ChaosCluster(scratch_directory("miroir-chaos"), groups=1, nodes=2, rf=2, over={})
     try:
         cluster.start()
         yield cluster
@@ -33,12 +33,13 @@ def test_settings_no_node_could_apply_are_taken_back_after_a_crash_right_behind_
     # Nodes take this change and fail it: quantization cannot be undone.
     undone = {"embedders": {"own": {"binaryQuantized": False}}, "sortableAttributes": ["price"]}
     task = client.patch("/indexes/books/settings", undone)
-    wait_until(lambda: not chaos.server.running, 20, "the server dead behind the settlement")
+    wait_until(lambda: not chaos.server.running, 30, "the server dead behind the settlement")
     chaos.server.kill()
     chaos.server.start()
     chaos.server.wait_serving()
+    chaos.wait_all_healthy()
     assert client.wait_task(task)["status"] == "failed"
-    wait_until(lambda: client.get("/indexes/books/settings") == before, 20, "the settings taken back")
+    wait_until(lambda: client.get("/indexes/books/settings") == before, 30, "the settings taken back")
     sortable = client.update_settings("books", {"stopWords": ["the"]})
     assert sortable["status"] == "succeeded"
     for node in chaos.nodes:
@@ -68,6 +69,7 @@ def test_an_answer_that_a_crash_overtook_behind_the_commit_is_given_to_who_asks_
     chaos.server.kill()
     chaos.server.start()
     chaos.server.wait_serving()
+    chaos.wait_all_healthy()
     again = edit()
     assert again.status_code == 202
     client.succeeded(again.json())

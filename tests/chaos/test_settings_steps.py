@@ -14,7 +14,7 @@ from tests.client import wait_until
 
 @pytest.fixture(scope="module")
 def chaos() -> Iterator[ChaosCluster]:
-    cluster = ChaosCluster(scratch_directory("miroir-chaos"), groups=1, nodes=2, rf=1)
+    cluster = ChaosCluster(scratch_directory("miroir-chaos"), groups=1, nodes=2, rf=1, over={})
     try:
         cluster.start()
         yield cluster
@@ -47,7 +47,7 @@ def test_killed_at_a_step_of_a_change_it_is_whole_or_not_there(chaos: ChaosClust
         task = answer.json()
     except httpx.HTTPError:
         pass
-    wait_until(lambda: not chaos.server.running, 20, "the server dead")
+    wait_until(lambda: not chaos.server.running, 30, "the server dead")
     chaos.server.kill()
     chaos.server.start()
     chaos.server.wait_serving()

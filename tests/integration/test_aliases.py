@@ -207,7 +207,7 @@ def test_it_outlives_the_process_and_shows_in_metrics_and_commands(
     rows = [line.split()[:3] for line in command("list").splitlines()]
     assert rows == [["name", "index", "version"], [name, "two", "4"]]
     assert [each["version"] for each in json.loads(command("history", name, "--json"))] == [4, 3]
-    metrics = httpx.get(server.metrics_url).text
+    metrics = httpx.get(server.metrics_url, timeout=30).text
     assert f'miroir_alias_resolutions_total{{alias="{name}"}} 1.0' in metrics
     assert "two" in command("delete", name)
     assert api.request("GET", f"/indexes/{name}").status_code == 404

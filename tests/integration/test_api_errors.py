@@ -278,7 +278,7 @@ async def test_a_node_that_refused_a_body_unread_is_not_spoken_to_on_that_connec
 ) -> None:
     pool = Pool(single_node.address, default_headers=((b"authorization", f"Bearer {single_node.api.key}".encode()),))
     body = json.dumps([{"id": 1, "text": "x" * size}]).encode()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         for _ in range(3):
             refused = await pool.request("POST", "/indexes/not%20an%20uid/documents", body=body)
             assert refused.status >= 400

@@ -45,6 +45,6 @@ def test_groups_and_failures_are_seen(cluster: Callable[..., Cluster]) -> None:
     own = cluster(groups=2, nodes=1, shards=8, fresh=True)
     assert [node.node_id for node in own.group(1)] == ["meili-1"]
     own.node("meili-1").stop()
-    own.wait_degraded(1)
+    own.wait_failed(1)
     own.node("meili-1").restart()
     own.wait_all_healthy()

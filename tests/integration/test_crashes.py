@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -12,7 +12,10 @@ import httpx
 
 from tests.client import wait_until
 from tests.integration.test_faults import all_ids, assert_copies_equal, documents, fully_repaired
-from tests.nodes import Cluster
+from tests.nodes import Cluster, RealNode
+
+# A node that hangs must not be given up before the write is sent to it.
+PATIENT: Mapping[str, Any] = {"health": {"unhealthy_threshold": 1000}}
 
 
 def store_rows(cluster: Cluster, table: str) -> int:
@@ -66,13 +69,19 @@ def _post_in_background(cluster: Cluster, index: str, rows: list[dict[str, Any]]
     return thread
 
 
+def additions(node: RealNode, index: str) -> int:
+    """How many writes of documents to that index a node has taken."""
+    found: int = node.api.get("/tasks", indexUids=index, types="documentAdditionOrUpdate", limit=1)["total"]
+    return found
+
+
 def _killed_between_send_and_commit(running: Cluster, index: str, rows: list[dict[str, Any]]) -> None:
     """Node 0 has taken the write, node 1 holds it unread in its socket, and Miroir is gone."""
     first, second = running.nodes
-    before = first.api.get("/tasks", limit=1)["results"][0]["uid"]
+    before = additions(first, index)
     second.pause()
     thread = _post_in_background(running, index, rows)
-    wait_until(lambda: first.api.get("/tasks", limit=1)["results"][0]["uid"] > before, 10, "node 0 took the write")
+    wait_until(lambda: additions(first, index) > before, 14, "node 0 took the write")  # and node 1 is waited for
     assert store_rows(running, "intents") == 1
     running.server.kill()
     thread.join()
@@ -81,7 +90,7 @@ def _killed_between_send_and_commit(running: Cluster, index: str, rows: list[dic
 def test_killed_between_send_and_commit_the_copies_are_made_equal(
     cluster: Callable[..., Cluster], index_name: str
 ) -> None:
-    running = cluster(groups=1, nodes=2, rf=2)
+    running = cluster(groups=1, nodes=2, rf=2, over=PATIENT)
     running.client.create_index(index_name, "id")
     running.client.add_documents(index_name, documents(0, 20))
     _killed_between_send_and_commit(running, index_name, documents(0, 30, word="renamed"))
@@ -97,7 +106,7 @@ def test_killed_between_send_and_commit_the_copies_are_made_equal(
 def test_killed_while_an_index_is_created_it_is_whole_or_not_there(
     cluster: Callable[..., Cluster], index_name: str
 ) -> None:
-    running = cluster(groups=1, nodes=2, rf=2)
+    running = cluster(groups=1, nodes=2, rf=2, over=PATIENT)
     second = running.nodes[1]
     second.pause()
 
@@ -109,7 +118,7 @@ def test_killed_while_an_index_is_created_it_is_whole_or_not_there(
 
     thread = threading.Thread(target=create)
     thread.start()
-    wait_until(lambda: store_rows(running, "intents") == 1, 10, "the creation began")
+    wait_until(lambda: store_rows(running, "intents") == 1, 30, "the creation began")
     running.server.kill()
     thread.join()
     second.kill()

@@ -158,11 +158,11 @@ def test_the_status_on_a_terminal_follows_the_nodes(tmp_path: Path) -> None:
         client.add_documents("things", documents, "id")
         client.close()
         screen.clear()
-        wait_until(lambda: shows(r"meili-0.*healthy.*│ +\d+ │ +(1,)?\d{3} │"), 20, "the documents on the screen")
+        wait_until(lambda: shows(r"meili-0.*healthy.*│ +\d+ │ +(1,)?\d{3} │"), 30, "the documents on the screen")
         node = next(c for c in _children(process.pid) if b"meili-1" in Path(f"/proc/{c}/cmdline").read_bytes())
         os.kill(node, signal.SIGKILL)
         screen.clear()
-        wait_until(lambda: shows(r"meili-1.*ended"), 20, "the dead node on the screen")
+        wait_until(lambda: shows(r"meili-1.*ended"), 30, "the dead node on the screen")
         process.send_signal(signal.SIGINT)
         wait_until(lambda: process.poll() is not None or _drain(master), 30, "the end")
         assert process.returncode == 0

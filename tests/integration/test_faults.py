@@ -127,7 +127,7 @@ def test_with_everything_stopped_writes_and_reads_say_so(cluster: Callable[..., 
     assert response.status_code == 503
     assert response.json()["code"] == "miroir_no_quorum"
     assert response.headers["retry-after"]
-    wait_until(lambda: running.client.request("GET", "/_miroir/ready").status_code == 503, 20, "not ready")
+    wait_until(lambda: running.client.request("GET", "/_miroir/ready").status_code == 503, 30, "not ready")
     response = running.client.request("POST", f"/indexes/{index_name}/search", json={"q": ""})
     assert response.status_code == 503
     assert response.json()["code"] == "miroir_shard_unavailable"
@@ -162,8 +162,13 @@ def test_a_wiped_node_is_filled_again(cluster: Callable[..., Cluster], index_nam
     running.nodes[0].kill()
     running.nodes[0].wipe()
     running.nodes[0].restart()
-    wait_until(lambda: not fully_repaired(running, index_name), 10, "the loss noticed")
-    wait_until(lambda: fully_repaired(running, index_name), 60, "the copies refilled")
+
+    def stored() -> int:
+        answer = running.nodes[0].api.request("POST", f"/indexes/{index_name}/documents/fetch", json={"limit": 0})
+        found: int = answer.json()["total"] if answer.is_success else 0
+        return found
+
+    wait_until(lambda: stored() == 120 and fully_repaired(running, index_name), 60, "the copies refilled")
     assert_copies_equal(running, index_name)
     running.nodes[1].kill()
     found = running.client.post(f"/indexes/{index_name}/search", {"filter": "price >= 60", "limit": 1000})

@@ -108,5 +108,5 @@ def peak_memory_kib(running: Cluster) -> int:
 def test_the_liar_lets_probes_through(lied: Lied) -> None:
     """Or these tests would only show dead nodes."""
     lied.liar.lie = liar.garbage
-    wait_until(lambda: lied.liar.probes_let_through >= 6, 20, "a few probes let through")
+    wait_until(lambda: lied.liar.probes_let_through >= 6, 30, "a few probes let through")
     lied.cluster.wait_all_healthy()

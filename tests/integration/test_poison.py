@@ -17,22 +17,24 @@ def test_the_copies_end_equal_though_one_was_busy(cluster: Callable[..., Cluster
     client.update_settings(index_name, {"embedders": {"own": {"source": "userProvided", "dimensions": 3}}})
     client.add_documents(index_name, [{"id": 0, "title": "first", "_vectors": {"own": [1, 0, 0]}}])
     busy, idle = running.nodes
+    held_up = [f"only-on-one-{number}" for number in range(10)]
     bulk = [{"id": number, "text": f"word{number} filler text " * 60} for number in range(4000)]
-    for number in range(6):
-        busy.api.request("POST", f"/indexes/only-on-one-{number}/documents", json=bulk)
+    for name in held_up:  # more than it takes, and given up when it was enough
+        busy.api.request("POST", f"/indexes/{name}/documents", json=bulk)
 
     def add(key: int, vectors: dict[str, object]) -> dict[str, object]:
         document = {"id": key, "title": f"title {key}", **vectors}
         response = client.request("POST", f"/indexes/{index_name}/documents", json=[document])
         assert response.status_code == 202, response.text
         accepted: dict[str, object] = response.json()
-        wait_until(lambda: not idle.api.get("/tasks", statuses="enqueued,processing")["results"], 20, "the idle node")
+        wait_until(lambda: not idle.api.get("/tasks", statuses="enqueued,processing")["results"], 30, "the idle node")
         return accepted
 
     innocent = [add(key, {"_vectors": {"own": [0.1 * key, 1, 0]}}) for key in range(1, 6)]
     poison = add(50, {})  # no vector for an embedder that computes none: only a node can tell
     innocent += [add(key, {"_vectors": {"own": [0.1 * key, 1, 0]}}) for key in range(6, 11)]
     assert busy.api.get("/tasks", statuses="enqueued")["total"] >= 11, "the busy node was to be busy all the time"
+    busy.api.succeeded(busy.api.post("/tasks/cancel", indexUids=",".join(held_up)))
     ends = {task["taskUid"]: client.wait_task(task, 60) for task in (*innocent, poison)}
     assert ends[poison["taskUid"]]["status"] == "failed"
     assert ends[poison["taskUid"]]["error"]["code"] == "vector_embedding_error"

@@ -30,7 +30,7 @@ def test_updates_that_meet_a_copy_without_the_document_do_not_truncate_it(
     running.nodes[1].kill()
     client.add_documents(index_name, documents(20, 1500))
     running.nodes[1].restart()
-    wait_until(lambda: running.topology()["degraded_node_count"] == 0, 20, "the node back")
+    wait_until(lambda: running.topology()["degraded_node_count"] == 0, 30, "the node back")
     for number in range(20, 1520, 25):
         client.put(f"/indexes/{index_name}/documents", [{"id": number, "seen": True}])
     wait_until(lambda: fully_repaired(running, index_name), 90, "the copies refilled")

@@ -62,7 +62,7 @@ def test_many_writes_over_many_restarts(cluster: Callable[..., Cluster], index_n
             response = add(running, index_name, documents(count, 5))
             assert response.status_code == 202, response.text
             count += 5
-        wait_until(lambda: tasks(node), 20, "something on the disk")
+        wait_until(lambda: tasks(node), 30, "something on the disk")
         assert count == 15 or tasks(node)[0]["indexUid"] == "_miroir_meta", tasks(node)[0]
         node.kill()
         node.wipe()
@@ -106,4 +106,4 @@ def test_a_disk_rolled_back_to_a_point_nobody_looked_at_is_found_out(
     wait_until(lambda: fully_repaired(running, index_name), 60, "the copies refilled")
     assert_copies_equal(running, index_name)
     running.nodes[0].kill()
-    wait_until(lambda: all_ids(running, index_name)[0] == list(range(100)), 20, "everything read from the other")
+    wait_until(lambda: all_ids(running, index_name)[0] == list(range(100)), 30, "everything read from the other")

@@ -37,7 +37,7 @@ def test_what_a_lost_node_held_is_named(cluster: Callable[..., Cluster], index_n
     running = cluster(nodes=2, fresh=True)
     load(running, index_name)
     running.nodes[1].kill()
-    running.wait_degraded(1)
+    running.wait_failed(1)
     for method, path, body in requests(index_name):
         answer = running.client.request(method, path, json=body)
         assert answer.status_code == 200, (path, answer.text)
@@ -57,7 +57,7 @@ def test_what_a_lost_node_held_is_named(cluster: Callable[..., Cluster], index_n
 
 @pytest.mark.parametrize("hurt", ["kill", "pause"])
 def test_with_a_copy_left_nothing_is_missing(cluster: Callable[..., Cluster], index_name: str, hurt: str) -> None:
-    running = cluster(groups=2, nodes=1, fresh=True, over={"scatter": {"node_timeout_ms": 1000}})
+    running = cluster(groups=2, nodes=1, fresh=True, over={"scatter": {"node_timeout_ms": 3000}})
     load(running, index_name)
     asked = [
         *requests(index_name),

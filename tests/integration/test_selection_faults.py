@@ -49,7 +49,7 @@ def test_what_was_deleted_by_filter_stays_deleted(cluster: Callable[..., Cluster
     assert ids(running, index_name) == left
     for node in running.nodes:
         node.kill()
-        wait_until(lambda: not running.client.request("GET", "/_miroir/ready").is_error, 20, "still ready")
+        wait_until(lambda: not running.client.request("GET", "/_miroir/ready").is_error, 30, "still ready")
         assert ids(running, index_name) == left
         back_and_equal(running, index_name, running.nodes.index(node))
 

@@ -33,7 +33,7 @@ def readers(running: Cluster, index: str) -> set[str]:
 
 
 def metric(running: Cluster, name: str) -> float:
-    lines = httpx.get(running.metrics_url, trust_env=False).text.splitlines()
+    lines = httpx.get(running.metrics_url, trust_env=False, timeout=30).text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"miroir_{name}"))
 
 
@@ -73,7 +73,7 @@ def test_a_node_that_is_away_is_behind_until_it_was_mended(cluster: Callable[...
     client.add_documents(index_name, documents(0, 40))
     client.update_settings(index_name, {"stopWords": ["the"]})
     away.kill()
-    running.wait_degraded(1)
+    running.wait_failed(1)
     task = client.succeeded(client.patch(f"/indexes/{index_name}/settings", {"sortableAttributes": ["price"]}))
     assert task["details"] == {"sortableAttributes": ["price"]}
     assert client.get(f"/indexes/{index_name}/settings")["sortableAttributes"] == ["price"]
@@ -98,7 +98,7 @@ def test_a_wiped_node_gets_the_settings_with_the_documents(cluster: Callable[...
     client.add_documents(index_name, documents(0, 30))
     wiped.kill()
     wiped.wipe()
-    running.wait_degraded(1)
+    running.wait_failed(1)
     client.update_settings(index_name, {"sortableAttributes": ["price"], "synonyms": {"a": ["b"]}})
     wiped.restart()
     wait_until(lambda: readers(running, index_name) == {"meili-0", "meili-1"}, 60, "the node read again")
@@ -115,8 +115,8 @@ def test_drift_is_mended(cluster: Callable[..., Cluster], index_name: str) -> No
     before = on_node(drifted, index_name)
     repairs = metric(running, "settings_drift_repair_total")
     drifted.api.update_settings(index_name, {"stopWords": ["of"], "rankingRules": ["words"], "embedders": OWN})
-    wait_until(lambda: on_node(drifted, index_name) == before, 20, "the drifted node as it was")
-    wait_until(lambda: metric(running, "settings_drift_repair_total") == repairs + 1, 10, "counted")
+    wait_until(lambda: on_node(drifted, index_name) == before, 30, "the drifted node as it was")
+    wait_until(lambda: metric(running, "settings_drift_repair_total") == repairs + 1, 30, "counted")
     assert searched(running, index_name).headers[VERSION] == "2"
     assert metric(running, "settings_hash_mismatch_total") >= 1
 
@@ -184,7 +184,7 @@ def test_what_one_node_refuses_is_undone_on_the_others(cluster: Callable[..., Cl
         shown = on_node(running.nodes[0], index_name)
         return bool(shown["stopWords"] == [] and shown["chat"]["description"] == "")
 
-    wait_until(undone, 20, "the change undone")
+    wait_until(undone, 30, "the change undone")
     assert client.get(f"/indexes/{index_name}/settings") == before
     assert searched(running, index_name).headers[VERSION] == "1"
     client.update_settings(index_name, {"stopWords": ["of"]})

@@ -34,11 +34,11 @@ def test_a_write_that_runs_when_the_server_is_told_to_stop_is_answered(
         lambda: running.nodes[0].api.get("/tasks", limit=1)["results"][0]["uid"] > before, 10, "node 0 took the write"
     )
     running.server.terminate()
-    wait_until(lambda: _refuses(running.server.address), 10, "the door shut")
+    wait_until(lambda: _refuses(running.server.address), 30, "the door shut")
     running.nodes[1].resume()
     thread.join()
     assert answers[0].status_code == 202
-    wait_until(lambda: not running.server.running, 20, "the server ended")
+    wait_until(lambda: not running.server.running, 30, "the server ended")
     assert running.server.returncode == 0
     running.server.restart()
     running.wait_all_healthy()
@@ -59,7 +59,7 @@ def test_a_port_that_is_taken_is_said_and_ends_with_1(cluster: Callable[..., Clu
     running = cluster(groups=1, nodes=2, rf=2)
     second = RealServer(tmp_path, running.server.config, running.server.keys)
     second.start()
-    wait_until(lambda: not second.running, 20, "the second server gave up")
+    wait_until(lambda: not second.running, 30, "the second server gave up")
     assert second.returncode == 1
     assert "cannot start" in second.log_tail()
     assert "in use" in second.log_tail()
@@ -70,7 +70,7 @@ def test_a_store_that_is_in_use_is_said_and_left_alone(cluster: Callable[..., Cl
     other_ports = {"server": {"port": free_port(), "metrics_port": free_port()}}
     second = RealServer(tmp_path, merged(running.server.config, {"miroir": other_ports}), running.server.keys)
     second.start()
-    wait_until(lambda: not second.running, 20, "the second server gave up")
+    wait_until(lambda: not second.running, 30, "the second server gave up")
     assert second.returncode == 1
     assert "Another Miroir uses the store" in second.log_tail()
 
@@ -81,4 +81,4 @@ def test_readiness_follows_the_nodes_and_health_does_not(cluster: Callable[..., 
     assert running.client.request("GET", path).status_code == 200
     running.nodes[0].kill()
     wanted = 200 if path == "/health" else 503
-    wait_until(lambda: running.client.request("GET", path).status_code == wanted, 20, f"{path} says {wanted}")
+    wait_until(lambda: running.client.request("GET", path).status_code == wanted, 30, f"{path} says {wanted}")

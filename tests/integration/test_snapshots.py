@@ -29,7 +29,7 @@ def test_every_node_makes_one_and_one_task_follows_them(cluster: Callable[..., C
     assert [each["uid"] for each in listed["results"]] == [task["uid"]]
     # As long as the rest holds everything, one that is away is not missed.
     running.nodes[1].kill()
-    running.wait_degraded(1)
+    running.wait_failed(1)
     assert client.succeeded(client.post("/snapshots"))["details"] == {"nodes": ["meili-0"]}
     assert client.get(f"/indexes/{index_name}/stats")["numberOfDocuments"] == 10
 
@@ -38,7 +38,7 @@ def test_none_is_made_of_half_a_cluster(cluster: Callable[..., Cluster], index_n
     running = cluster(groups=1, nodes=2, rf=1, fresh=True)
     running.client.create_index(index_name, "id")
     running.nodes[1].kill()
-    running.wait_degraded(1)
+    running.wait_failed(1)
     refused = running.client.request("POST", "/snapshots")
     assert (refused.status_code, refused.json()["code"]) == (503, "miroir_shard_unavailable")
     assert running.client.get("/tasks", types="snapshotCreation")["total"] == 0

@@ -79,7 +79,7 @@ def test_what_was_canceled_while_an_owner_was_away_is_canceled_there_too(
     api = running.client
     uids = pile(api, index_name)
     running.nodes[1].kill()
-    running.wait_degraded(1)
+    running.wait_failed(1)
     summary = api.request("POST", f"/tasks/cancel?indexUids={index_name}").json()
     wait_until(lambda: api.get(f"/tasks/{summary['taskUid']}")["status"] in ("enqueued", "processing"))
     running.nodes[1].restart()
@@ -126,7 +126,7 @@ def test_deleted_tasks_are_gone_here_and_on_the_nodes(cluster: Callable[..., Clu
     assert api.request("GET", f"/batches/{gone['uid']}").json()["code"] == "batch_not_found"
     assert api.get(f"/tasks/{kept['uid']}") == kept
     for node in running.nodes:
-        wait_until(lambda node=node: node_tasks(node, index_name) == before[node.node_id], 10, "the node forgetting")
+        wait_until(lambda node=node: node_tasks(node, index_name) == before[node.node_id], 30, "the node forgetting")
     # The nodes are still trusted: their newest task is the deletion.
     running.wait_all_healthy()
     everything = api.succeeded(api.request("DELETE", "/tasks?uids=*").json())

@@ -219,9 +219,13 @@ def fill(api: Api, index: str) -> int:
     """Ten tasks, four of them failed; the first one's number."""
     first: int = api.request("POST", "/indexes", json={"uid": index, "primaryKey": "id"}).json()["taskUid"]
     for number in range(3):
-        api.request("POST", f"/indexes/{index}/documents", json=[{"id": number}])
-        api.request("POST", "/indexes", json={"uid": index})
-        api.wait_task(api.request("POST", f"/indexes/{index}/documents/delete-batch", json=[number]).json())
+        sent = [
+            api.request("POST", f"/indexes/{index}/documents", json=[{"id": number}]),
+            api.request("POST", "/indexes", json={"uid": index}),
+            api.request("POST", f"/indexes/{index}/documents/delete-batch", json=[number]),
+        ]
+        for answer in sent:
+            api.wait_task(answer.json())
     return first
 
 

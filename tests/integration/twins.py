@@ -116,7 +116,7 @@ def _create(api: Api, uid: str) -> None:
         answers.append(api.request("POST", "/indexes", json={"uid": uid, "primaryKey": "id"}))
         return answers[-1].status_code != 503
 
-    wait_until(accepted, 20, "the index taken")
+    wait_until(accepted, 30, "the index taken")
     api.wait_task(api.expect(answers[-1]))
 
 
