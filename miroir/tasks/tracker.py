@@ -27,7 +27,7 @@ from miroir.tasks.book import Book, Entry, Key
 from miroir.tasks.clock import nanoseconds_of, now_text
 from miroir.tasks.details import settled
 from miroir.tasks.follow_ups import FollowUp, FollowUps
-from miroir.tasks.pace import SHORTEST_S, least_pause, pause
+from miroir.tasks.pace import SHORTEST_S, least_pause, pause, pause_when_asked
 from miroir.tasks.settlement import Verdict, judge
 from miroir.telemetry import get_logger
 
@@ -66,6 +66,7 @@ class TaskTracker:
         self._reached = reached
         self._book = Book(cluster.clients)
         self._news: dict[str, trio.Event] = defaultdict(trio.Event)
+        self._asked: dict[str, trio.Event] = defaultdict(trio.Event)
         self._unjudged: dict[str, set[int]] = defaultdict(set)
         self._follow_ups = FollowUps(store)
         self._listeners: list[Listener] = []
@@ -110,7 +111,7 @@ class TaskTracker:
             return None
         for part in entry.row.node_tasks:
             if part.status == "open":
-                self._news[part.node].set()
+                self._asked[part.node].set()
         return entry.row
 
     def oldest_open_s(self) -> float:
@@ -152,6 +153,7 @@ class TaskTracker:
             # Of no interest while the node has so much before it.
             if self._book.awaited(part.node) <= _OLDEST_AT_ONCE:
                 self._news[part.node].set()
+                self._asked[part.node].set()
 
     async def conclude(
         self,
@@ -219,17 +221,22 @@ class TaskTracker:
                 now = trio.current_time()
                 if moved:
                     happened_at = now
-                least, most = least_pause(now - asked_at), pause(now - asked_at, now - happened_at)
+                took, quiet = now - asked_at, now - happened_at
+                least, soon, most = least_pause(took), pause_when_asked(took, quiet), pause(took, quiet)
             else:
                 # What waits for it is judged once without it; after that, a change on another node is judged there.
                 waiting = self._book.waiting_for(node) if was_usable else sorted(self._unjudged[node])
                 self._unjudged[node] = set()
                 await self._judge_all(waiting)
-                least, most = SHORTEST_S, _AWAY_PAUSE_S
+                least, soon, most = SHORTEST_S, SHORTEST_S, _AWAY_PAUSE_S
             was_usable = usable
+            self._asked[node] = trio.Event()
             await trio.sleep(least)
-            with trio.move_on_after(most - least):
+            with trio.move_on_after(soon - least):
                 await self._news[node].wait()
+            if not self._news[node].is_set():
+                with trio.move_on_after(most - soon):
+                    await self._asked[node].wait()
 
     async def _poll(self, node: str) -> bool:
         """Ask once; whether anything came of it."""
@@ -284,8 +291,10 @@ class TaskTracker:
 
     # -- settling ----------------------------------------------------------------------------------------------------
 
-    async def _keep(self, begun: Iterable[Entry], touched: Iterable[int]) -> None:
+    async def _keep(self, begun: Collection[Entry], touched: Collection[int]) -> None:
         """Tell the store, side by side: it writes in groups, and each waits for the disk."""
+        if not begun and not touched:
+            return
         async with trio.open_nursery() as nursery:
             for entry in begun:
                 nursery.start_soon(self._store.update_open_task, entry.row)
