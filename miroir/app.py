@@ -103,7 +103,7 @@ from miroir.indexes import (
 from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
-from miroir.search import Deadlines, DocumentReader, Planner, Scatter, SearchService, SimilarDocuments
+from miroir.search import Bounds, DocumentReader, FederatedSearch, Planner, Scatter, SearchService, SimilarDocuments
 from miroir.security import AdminDoor, DataDoor, Keyring, KeyService, KeySync
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
@@ -380,6 +380,11 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         keys = IdempotencyKeys(store, metrics, ttl_s=config.idempotency.ttl_seconds)
     admission = Admission(config.server.max_concurrent_requests)
     clients = Clients()
+    search_bounds = Bounds(
+        config.multi_search.per_query_timeout_ms / 1000.0,
+        config.multi_search.total_timeout_ms / 1000.0,
+        config.multi_search.max_concurrent_queries,
+    )
     router = Router()
     for routes in (
         SystemResource(cluster, registry, reader, default_shards=config.shards, node_timeout_s=node_timeout_s),
@@ -392,8 +397,10 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         MultiSearchResource(
             registry,
             searches,
+            FederatedSearch(scatter, policy, search_bounds, features.federate),
+            features,
             verdicts,
-            Deadlines(config.multi_search.per_query_timeout_ms / 1000.0, config.multi_search.total_timeout_ms / 1000.0),
+            search_bounds,
             max_queries=config.multi_search.max_queries_per_batch,
         ),
         KeyResource(api_keys, verdicts),

@@ -1,8 +1,9 @@
-"""`/multi-search`: several searches in one request."""
+"""`/multi-search`: several searches in one request, each with its results or federated into one list."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -10,14 +11,25 @@ import orjson
 
 from miroir.api.document_routes import degraded_shards
 from miroir.api.messages import Request, Response
+from miroir.api.multi_search_verdict import judge, whole
 from miroir.api.reading import json_object
 from miroir.api.routing import Router
 from miroir.api.settings_version import check_version
-from miroir.cluster import SCRATCH_PREFIX, Verdicts
+from miroir.cluster import Features, Verdicts
 from miroir.errors import ApiError, miroir_error, node_error
-from miroir.indexes import Registry, check_uid, is_uid
-from miroir.nodes import NodeCall
-from miroir.search import Deadlines, Found, SearchService, side_by_side
+from miroir.indexes import Index, Registry, check_uid
+from miroir.search import (
+    Bounds,
+    FederatedSearch,
+    Found,
+    SearchService,
+    read_federation,
+    read_queries,
+    readable_part,
+    remote_refused,
+    said_inside,
+    side_by_side,
+)
 
 _ROUTE: Final = "/multi-search"
 _NOT_FEDERATED: Final = (
@@ -34,15 +46,19 @@ class MultiSearchResource:
         self,
         registry: Registry,
         searches: SearchService,
+        federation: FederatedSearch,
+        features: Features,
         verdicts: Verdicts,
-        deadlines: Deadlines,
+        bounds: Bounds,
         *,
         max_queries: int,
     ) -> None:
         self._registry = registry
         self._searches = searches
+        self._federation = federation
+        self._features = features
         self._verdicts = verdicts
-        self._deadlines = deadlines
+        self._bounds = bounds
         self._max_queries = max_queries
 
     def register(self, router: Router) -> None:
@@ -61,37 +77,73 @@ class MultiSearchResource:
             raise miroir_error("miroir_not_supported", "This request holds what Miroir does not know.")
         self._check_number(queries)
         if body.get("federation") is not None:
-            await self._judge(body)
-            raise miroir_error("miroir_not_supported", "Federated search is not built yet.")
+            return await self._federated(request, body)
         partly = request.headers.get(b"x-miroir-partial", b"").lower() == b"true"
         if not partly:
-            await self._admit(request, body)
-        searches = [partial(self._one, request, place, query) for place, query in enumerate(queries)]
-        outcomes: list[Found | ApiError] = await side_by_side(searches, self._deadlines)
+            await self._admit(request, body, whole)
+        indexes: dict[str, Index] = {}
+        searches = [partial(self._one, request, place, query, indexes) for place, query in enumerate(queries)]
+        outcomes: list[Found | ApiError] = await side_by_side(searches, self._bounds)
         if not partly:
             await self._refuse_first(body, outcomes)
         shown = [_shown(query["indexUid"], outcome) for query, outcome in zip(queries, outcomes, strict=True)]
         unavailable = {shard for found in outcomes if isinstance(found, Found) for shard in found.unavailable}
         context = {"node_count": sum(found.nodes_asked for found in outcomes if isinstance(found, Found))}
-        headers = degraded_shards(tuple(sorted(unavailable)))
+        headers = [*_settings_headers(indexes.values()), *degraded_shards(tuple(sorted(unavailable)))]
         return Response(200, b'{"results":[%s]}' % b",".join(shown), headers, context=context)
 
-    async def _admit(self, request: Request, body: Mapping[str, Any]) -> None:
+    async def _federated(self, request: Request, body: Mapping[str, Any]) -> Response:
+        """One list of hits. A node reads the whole request before it looks at any index."""
+        proxied = request.headers.get(b"meili-proxy-search") == b"true"
+        federation = read_federation(body["federation"], shows_values=proxied)
+        if federation is None:
+            await self._judge(body, readable_part)
+            raise miroir_error("miroir_not_supported", "This request holds what Miroir does not know.")
+        await self._admit(request, body, readable_part)
+        network = self._features.wishes("network")
+        try:
+            if proxied and not network:
+                raise remote_refused()
+            queries = read_queries(body["queries"], network=network)
+            if queries is None:
+                raise miroir_error("miroir_not_supported", "This request holds what Miroir does not know.")
+            for query in queries:
+                check_uid(query.uid)
+            names = {*federation.facets_by_index, *(query.uid for query in queries)}
+            indexes = {uid: self._behind(request, uid) for uid in names}
+            narrowed = [replace(query, body=request.access.narrowed(query.uid, query.body)) for query in queries]
+            found = await self._federation.search(narrowed, federation, indexes)
+        except ApiError as refusal:
+            if refusal.status < 500 or refusal.code == "miroir_not_supported":
+                await self._judge(body, readable_part)
+            raise
+        asked = [each for query in queries for each in indexes[query.uid]]
+        headers = [*_settings_headers(asked), *degraded_shards(found.unavailable)]
+        return Response(200, found.body, headers, context={"node_count": found.nodes_asked})
+
+    def _behind(self, request: Request, uid: str) -> list[Index]:
+        index = self._registry.find_for_reads(uid)
+        if index is None:
+            return []
+        check_version(request, index)
+        return [index]
+
+    async def _admit(self, request: Request, body: Mapping[str, Any], shown: Callable[[Any], Any]) -> None:
         """Raise the first refusal of an index to this key: a node looks at all of them before it searches any."""
         for place, query in enumerate(body["queries"]):
             try:
                 request.access.check(query["indexUid"])
             except ApiError as refusal:
-                await self._judge(body)
-                raise inside(f".queries[{place}]", refusal) from None
+                await self._judge(body, shown)
+                raise said_inside(refusal, f".queries[{place}]") from None
 
-    async def _one(self, request: Request, place: int, query: Mapping[str, Any]) -> Found:
+    async def _one(self, request: Request, place: int, query: Mapping[str, Any], indexes: dict[str, Index]) -> Found:
         uid = query["indexUid"]
         request.access.check(uid)
         if query.get("federationOptions") is not None:
             raise node_error(400, "invalid_multi_search_federation_options", _NOT_FEDERATED.format(place))
         check_uid(uid)
-        index = self._registry.get_for_reads(uid)
+        index = indexes[uid] = self._registry.get_for_reads(uid)
         check_version(request, index)
         body = {name: value for name, value in query.items() if name not in ("indexUid", "federationOptions")}
         return await self._searches.search(index, request.access.narrowed(uid, body))
@@ -102,71 +154,16 @@ class MultiSearchResource:
             if isinstance(outcome, ApiError):
                 if outcome.status < 500:
                     await self._judge(body)
-                raise inside(f".queries[{place}]", outcome)
+                raise said_inside(outcome, f".queries[{place}]")
 
     def _check_number(self, queries: Sequence[Any]) -> None:
         if self._max_queries and len(queries) > self._max_queries:
             message = f"Too many queries: {len(queries)} in one request, where {self._max_queries} are allowed."
             raise node_error(400, "bad_request", message)
 
-    async def _judge(self, body: Mapping[str, Any]) -> None:
+    async def _judge(self, body: Mapping[str, Any], shown: Callable[[Any], Any] = whole) -> None:
         """Raise a node's refusal of the request as it is written, whatever indexes it is about."""
-        names = _Names()
-        call = NodeCall("verdict", "POST", _ROUTE, orjson.dumps(names.hide(body)))
-        try:
-            await self._verdicts.check(call, SCRATCH_PREFIX)
-        except ApiError as refusal:
-            if refusal.code != "index_not_found":
-                message = names.show(refusal.message)
-                raise ApiError(
-                    refusal.status, message, code=refusal.code, type=refusal.type, link=refusal.link
-                ) from None
-
-
-def inside(place: str, error: ApiError) -> ApiError:
-    """An error as a node says it of a part of a request: what is not found there is a bad request."""
-    return ApiError(
-        400 if error.status == 404 else error.status,
-        f"Inside `{place}`: {error.message}",
-        code=error.code,
-        type=error.type,
-        link=error.link,
-        headers=error.headers,
-    )
-
-
-class _Names:
-    """Index names in a request, for a node to judge the request without meeting an index of that name."""
-
-    def __init__(self) -> None:
-        self._scratch: dict[str, str] = {}
-
-    def hide(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The request with names that no index has."""
-        hidden = dict(body)
-        if isinstance(body.get("queries"), list):
-            hidden["queries"] = [self._query(query) for query in body["queries"]]
-        federation = body.get("federation")
-        if isinstance(federation, dict) and isinstance(federation.get("facetsByIndex"), dict):
-            by_index = {self._name(name): facets for name, facets in federation["facetsByIndex"].items()}
-            hidden["federation"] = {**federation, "facetsByIndex": by_index}
-        return hidden
-
-    def show(self, text: str) -> str:
-        """A text about that request with the client's names."""
-        for name, scratch in self._scratch.items():
-            text = text.replace(scratch, name)
-        return text
-
-    def _query(self, query: Any) -> Any:
-        if not isinstance(query, dict) or not isinstance(query.get("indexUid"), str):
-            return query
-        return {**query, "indexUid": self._name(query["indexUid"])}
-
-    def _name(self, name: str) -> str:
-        if not is_uid(name):
-            return name
-        return self._scratch.setdefault(name, f"{SCRATCH_PREFIX}_{len(self._scratch):04}")
+        await judge(self._verdicts, _ROUTE, body, shown)
 
 
 def _is_sound(body: Mapping[str, Any], queries: Any) -> bool:
@@ -176,6 +173,15 @@ def _is_sound(body: Mapping[str, Any], queries: Any) -> bool:
         and isinstance(queries, list)
         and all(isinstance(query, dict) and isinstance(query.get("indexUid"), str) for query in queries)
     )
+
+
+def _settings_headers(indexes: Iterable[Index]) -> list[tuple[bytes, bytes]]:
+    """What the answer says of the settings of what it was read from: the version only if all were of one index."""
+    every = {index.uid: index for index in indexes}
+    if len(every) == 1:
+        (index,) = every.values()
+        return list(index.headers)
+    return sorted({header for index in every.values() for header in index.headers[1:]})
 
 
 def _shown(uid: str, outcome: Found | ApiError) -> bytes:

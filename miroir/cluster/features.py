@@ -3,11 +3,15 @@
 A node keeps its features on its disk. So one that was away while they were switched, or lost its disk, has others: what
 clients asked for stands in the store, and a node is brought to it before it is used again. Until somebody asks for the
 first change, nodes are left as their operator set them up.
+
+One feature is ours: a node must have `network` to say what hits of a federated search are compared by. It is switched
+on where a node turns out to lack it, and shown as clients have switched it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 import trio
@@ -23,6 +27,9 @@ _log = get_logger(__name__)
 
 
 Flags = Mapping[str, bool]
+
+_OURS: Final[Flags] = {"network": True}
+"""What nodes are given besides what clients asked for; by itself it changes no answer to any of their requests."""
 
 
 class Features:
@@ -50,8 +57,20 @@ class Features:
                 except (ExchangeError, NodeAnswerError, msgspec.MsgspecError) as failure:
                     _log.info("features not read", node_id=node, reason=str(failure))
                     continue
-                return {name: self._wish.get(name, on) for name, on in found.items()}
+                return {
+                    name: self.wishes(name) if name in _OURS else self._wish.get(name, on) for name, on in found.items()
+                }
         raise miroir_error("miroir_shard_unavailable", "No node can be reached to ask for its experimental features.")
+
+    def wishes(self, name: str) -> bool:
+        """Whether clients have switched this one on."""
+        return self._wish.get(name, False)
+
+    async def federate(self) -> None:
+        """Give every node that is there the feature that a federated search needs of it."""
+        async with self._changing, trio.open_nursery() as nursery:
+            for node in self._cluster.usable_nodes():
+                nursery.start_soon(self._give, node)
 
     async def change(self, change: Flags) -> Flags:
         """Switch some on or off, on every node that is there; the others follow when they are back. Returns them all.
@@ -89,8 +108,9 @@ class Features:
             wish = self._wish
             client = self._cluster.clients[node]
             found = await client.features()
-            if any(found.get(name) != on for name, on in wish.items()):
-                await client.switch_features(wish)
+            wanted = {**wish, **_OURS}
+            if any(found.get(name) != on for name, on in wanted.items()):
+                await client.switch_features(wanted)
             if wish is self._wish:
                 self._behind.discard(node)
 
@@ -99,7 +119,7 @@ class Features:
         reason = "no answer in time"
         with trio.move_on_after(self._node_timeout_s):
             try:
-                await self._cluster.clients[node].switch_features(wish)
+                await self._cluster.clients[node].switch_features({**wish, **_OURS})
             except NodeAnswerError as refusal:
                 error = error_of(refusal.status, refusal.body) if refusal.status < 500 else None
                 if error is not None:
@@ -111,6 +131,13 @@ class Features:
                 return
         _log.warning("features not switched", node_id=node, reason=reason)
         raise miroir_error("miroir_no_quorum", "No node has switched its features yet. Try again shortly.")
+
+    async def _give(self, node: str) -> None:
+        with trio.move_on_after(self._node_timeout_s):
+            try:
+                await self._cluster.clients[node].switch_features(_OURS)
+            except (ExchangeError, NodeAnswerError, msgspec.MsgspecError) as failure:
+                _log.warning("features not switched", node_id=node, reason=str(failure))
 
     async def _follow(self, node: str) -> None:
         """On one of the others; one that fails is looked at, and brought to it then."""

@@ -90,6 +90,7 @@ class MultiSearch(Section):
 
     enabled: bool = Field(True, description="offer multi-search")
     max_queries_per_batch: Count = Field(0, description="most queries in one request; 0: no limit")
+    max_concurrent_queries: Count = Field(16, description="queries of one request that run at once; 0: all")
     total_timeout_ms: Positive = Field(30_000, description="deadline of the whole request")
     per_query_timeout_ms: Positive = Field(30_000, description="deadline of one query")
 

@@ -31,6 +31,8 @@ class NodeCall(msgspec.Struct, frozen=True):
     body: bytes = b""
     content_type: bytes = b"application/json"
     content_encoding: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Beyond those of the body."""
 
 
 class _Enqueued(msgspec.Struct, rename="camel"):
@@ -170,7 +172,7 @@ class NodeClient:
         return await self._pool.start(
             call.method,
             call.target,
-            headers=(JSON,) if call.body else (),
+            headers=(JSON, *call.headers) if call.body else call.headers,
             body=call.body,
             idempotent=True,
         )
@@ -342,5 +344,5 @@ class NodeClient:
 def _headers(call: NodeCall) -> tuple[tuple[bytes, bytes], ...]:
     """`content-type` only where there is one: its absence is something a node may have to judge."""
     has_type = call.content_type and (call.body or call.method in _WITH_BODY)
-    headers = ((b"content-type", call.content_type),) if has_type else ()
+    headers = ((b"content-type", call.content_type), *call.headers) if has_type else call.headers
     return (*headers, (b"content-encoding", call.content_encoding)) if call.content_encoding else headers

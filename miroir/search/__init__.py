@@ -1,20 +1,38 @@
 """Searches and document reads over shards: plan, scatter, merge."""
 
 from miroir.search.documents import DocumentReader, Listed
-from miroir.search.multi_search import Deadlines, side_by_side
+from miroir.search.federated import (
+    FederatedQuery,
+    Federation,
+    read_federation,
+    read_queries,
+    readable_part,
+    remote_refused,
+)
+from miroir.search.federated_parts import said_inside
+from miroir.search.federation import FederatedSearch
+from miroir.search.multi_search import Bounds, side_by_side
 from miroir.search.planner import Planner
 from miroir.search.scatter import Scatter
 from miroir.search.service import Found, SearchService
 from miroir.search.similar import SimilarDocuments
 
 __all__ = [
-    "Deadlines",
+    "Bounds",
     "DocumentReader",
+    "FederatedQuery",
+    "FederatedSearch",
+    "Federation",
     "Found",
     "Listed",
     "Planner",
     "Scatter",
     "SearchService",
     "SimilarDocuments",
+    "read_federation",
+    "read_queries",
+    "readable_part",
+    "remote_refused",
+    "said_inside",
     "side_by_side",
 ]

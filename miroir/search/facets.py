@@ -52,10 +52,13 @@ class FacetPlan:
 
     def by_count(self, name: str) -> bool:
         """Whether the values of `name` come by count. A node looks up only names asked for literally."""
-        order = self.orders.get("*", "alpha")
         if "*" not in self.names and name in self.names:
-            order = self.orders.get(name, order)
-        return order == "count"
+            return self.orders_by_count(name)
+        return self.orders.get("*", "alpha") == "count"
+
+    def orders_by_count(self, name: str) -> bool:
+        """Whether the index's settings say so of this very name, `*` among them."""
+        return self.orders.get(name, self.orders.get("*", "alpha")) == "count"
 
 
 @lru_cache(maxsize=1 << 15)

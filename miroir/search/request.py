@@ -6,7 +6,7 @@ scores, our own fields) so that the answers can be merged, and the merge is told
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -149,6 +149,11 @@ def _facet_plan(body: dict[str, Any], index: IndexView) -> FacetPlan | None:
         return None
     if not _STAMPS.isdisjoint(names):
         body["facets"] = [name for name in names if name not in _STAMPS]
+    return facet_plan(names, index)
+
+
+def facet_plan(names: Sequence[str], index: IndexView) -> FacetPlan:
+    """What to make of these facets of an index."""
     return FacetPlan(
         names=tuple(names),
         hidden=_STAMPS | index.hidden_filterable,
@@ -205,15 +210,18 @@ def _fit_fields(
     return has_stamps, has_formatted, frozenset(retrieve), None if all_formatted else frozenset({*retrieve, *formats})
 
 
-def prepare(body: Mapping[str, Any], index: IndexView) -> Prepared:
+def prepare(body: Mapping[str, Any], index: IndexView, *, federated: Window | None = None) -> Prepared:
     """What the nodes are asked for a client's search `body`, any JSON object.
+
+    `federated`: the window of the federated search that this is a query of. Then the nodes are not asked for pages, and
+    every document carries the stamp by which it is known again among those of other queries.
 
     Raises `ApiError` for what a plain node would refuse and ours would not: filter, distinct or facets on an attribute
     that only we made filterable. All other judgement is the nodes'.
     """
     refuse_injected(body, index)
     asked = dict(body)
-    window = _window(asked, index.max_total_hits)
+    window = federated or _window(asked, index.max_total_hits)
     order, ratio = _order(asked, index)
     distinct = asked.get("distinct")
     if not isinstance(distinct, str):
@@ -226,13 +234,14 @@ def prepare(body: Mapping[str, Any], index: IndexView) -> Prepared:
         has_score = _set_flag(asked, "showRankingScore")
     if order in (Order.DETAILS, Order.HYBRID):
         has_details = _set_flag(asked, "showRankingScoreDetails")
-    has_stamps, has_formatted, retrieve, formatted = _fit_fields(
-        asked, index, _merge_fields(index, order, distinct, facets)
-    )
+    needed = _merge_fields(index, order, distinct, facets)
+    if federated is not None:
+        needed.add(SEQ_FIELD)
+    has_stamps, has_formatted, retrieve, formatted = _fit_fields(asked, index, needed)
 
     if window is None:  # a node will refuse it
         window = Window(0, 0, False, _DEFAULT_LIMIT, 1)
-    else:
+    elif federated is None:
         # With `distinct` the exact total of page mode can only be counted over all winners of all nodes.
         reach = index.max_total_hits if distinct is not None and window.paged else window.reach
         if window.paged:

@@ -14,7 +14,6 @@ from miroir.indexes.filterable import injected_filter, not_facet_searchable
 from miroir.nodes import NodeCall
 from miroir.search.facet_search import merge_facet_search, parse_facet_answer, prepare_facet_search
 from miroir.search.merge import merge, parse_answer
-from miroir.search.node_body import NodeBody
 from miroir.search.request import prepare
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
 from miroir.stamps import SEQ_FIELD, SHARD_FIELD
@@ -25,6 +24,7 @@ _SETTINGS_NOT_APPLIED: Final = (
 )
 
 UnavailablePolicy = Literal["partial", "error"]
+Headers = tuple[tuple[bytes, bytes], ...]
 
 Answer = TypeVar("Answer")
 
@@ -72,15 +72,21 @@ async def ask_shards(
     policy: UnavailablePolicy,
     index: Index,
     route: str,
-    body: NodeBody,
+    body: Callable[[tuple[int, ...]], bytes],
     parse: Callable[[bytes], Answer],
+    *,
+    target: str = "",
+    headers: Headers = (),
 ) -> tuple[list[Answer], Gathered[Answer]]:
-    """The nodes' answers, by node. Raises `ApiError` for what a node refused, and for shards out of reach."""
-    target = f"/indexes/{quote(index.physical_uid)}/{route}"
+    """The nodes' answers, by node. Raises `ApiError` for what a node refused, and for shards out of reach.
+
+    `target`: the path, if it is not the route of the index.
+    """
+    target = target or f"/indexes/{quote(index.physical_uid)}/{route}"
     request = Request(
         physical_uid=index.physical_uid,
         shards=index.row.shards,
-        call=lambda shards: NodeCall(route, "POST", target, body(shards)),
+        call=lambda shards: NodeCall(route, "POST", target, body(shards), headers=headers),
         parse=parse,
         is_ours=is_ours,
     )

@@ -133,17 +133,3 @@ def test_too_many_queries(twins: Twins, names: tuple[str, str]) -> None:
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
     assert "21" in refused.json()["message"]
     assert twins.miroir.request("POST", "/multi-search", json={"queries": queries[1:]}).status_code == 200
-
-
-def test_a_federated_search_is_refused_openly(twins: Twins, names: tuple[str, str]) -> None:
-    body = {"federation": {}, "queries": [{"indexUid": names[0], "q": "red"}]}
-    refused = twins.miroir.request("POST", "/multi-search", json=body)
-    assert (refused.status_code, refused.json()["code"]) == (501, "miroir_not_supported")
-    wrong: list[dict[str, Any]] = [
-        {"limit": 1},
-        {"facets": ["rating"]},
-        {"page": 1},
-        {"federationOptions": {"remote": "x"}},
-    ]
-    bodies = [{"federation": {}, "queries": [{"indexUid": names[0], **each}]} for each in wrong]
-    assert_none([twins.difference("POST", "/multi-search", each) for each in bodies])

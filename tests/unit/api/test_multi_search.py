@@ -10,10 +10,9 @@ import pytest
 
 from miroir.api.messages import Request
 from miroir.api.multi_search_routes import MultiSearchResource
-from miroir.cluster import Verdicts
 from miroir.errors import ApiError
 from miroir.indexes import Index, Registry
-from miroir.search import Deadlines, Found, SearchService
+from miroir.search import Bounds, Found, SearchService
 from miroir.store import IndexRow
 
 
@@ -28,7 +27,8 @@ def multi_search(versions: Mapping[str, int]) -> MultiSearchResource:
     registry = Registry(exact_ties=True)
     registry.load(IndexRow(uid, uid, "id", 4, b"{}", version, False, "", "") for uid, version in versions.items())
     searches = cast(SearchService, Searches())
-    return MultiSearchResource(registry, searches, cast(Verdicts, None), Deadlines(1.0, 2.0), max_queries=0)
+    nobody = cast(Any, None)
+    return MultiSearchResource(registry, searches, nobody, nobody, nobody, Bounds(1.0, 2.0), max_queries=0)
 
 
 def asked(minimum: bytes) -> Request:
