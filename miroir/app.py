@@ -328,6 +328,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         cluster,
         planner,
         metrics,
+        indexes.may_lack,
         node_timeout_s=node_timeout_s,
         retry_on_timeout=config.scatter.retry_on_timeout,
     )

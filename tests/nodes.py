@@ -59,7 +59,7 @@ class Handle(Child):
         """SIGCONT."""
         self.send_signal(signal.SIGCONT)
 
-    def restart(self, timeout_s: float = 30.0) -> None:
+    def restart(self, timeout_s: float = 60.0) -> None:
         """Bring it back with the same data on the same port and wait until it serves; one that runs is stopped first.
 
         From the main thread only; in a Trio test that is a plain call, which blocks the loop meanwhile.
@@ -141,7 +141,7 @@ class Cluster:
         for node in self.nodes:
             node.wait_serving()
         self.server.start()
-        self.server.wait_serving()
+        self.server.wait_serving(60)
         self.wait_all_healthy()
 
     def node(self, node_id: str) -> RealNode:

@@ -63,6 +63,7 @@ class IndexService:
         self._keep_targets = keep_targets
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
         self._garbage_left = trio.Event()
+        self._making: set[str] = set()
         tracker.on_ended(self._ended)
         tracker.on_failed(self._failed)
 
@@ -72,6 +73,17 @@ class IndexService:
         if lock is None:
             lock = self._locks[uid] = trio.Lock()
         return lock
+
+    def may_lack(self, node: str, physical_uid: str) -> bool:
+        """Whether a node that is in order may be without an index: one it has still to make, or to drop.
+
+        Otherwise it has lost it, and with it documents that were acknowledged.
+        """
+        return (
+            physical_uid in self._making
+            or self._registry.behind(physical_uid) is None
+            or self._tracker.may_lack(node, physical_uid)
+        )
 
     # -- create ------------------------------------------------------------------------------------------------------
 
@@ -146,10 +158,18 @@ class IndexService:
             )
         task = NewTask(uid, "indexCreation", {"primaryKey": primary_key}, now, origin=origin)
         try:
-            return (await self._write(index, self._creation(index, task))).task
+            return await self._make(index, task)
         except ApiError:
             await self._roll_back(index, None)
             raise
+
+    async def _make(self, index: Index, task: NewTask) -> TaskRow:
+        """Have the nodes make it. Who reads it meanwhile is told of it by the registry already."""
+        self._making.add(index.physical_uid)
+        try:
+            return (await self._write(index, self._creation(index, task))).task
+        finally:
+            self._making.discard(index.physical_uid)
 
     def _creation(self, index: Index, task: NewTask) -> Operation:
         calls = self._node_index.calls_to_restore(index, None)
@@ -318,7 +338,7 @@ class IndexService:
                 raise miroir_error("miroir_overloaded", "The index was changed at the same time. Try again.") from None
             self._forget(index)
             renewed = self._registry.put(row)
-        return (await self._write(renewed, self._creation(renewed, task))).task
+        return await self._make(renewed, task)
 
     async def _save(self, row: IndexRow, **changes: Any) -> IndexRow:
         changed = replace(row, **changes, updated_at=now_text())

@@ -94,8 +94,18 @@ class NodeCopies:
         return differing
 
     async def difference(self, index: Index, shards: Sequence[int], source: str, node: str, since: int) -> Difference:
-        """What must happen to the node's copy to make it equal to the source's."""
+        """What must happen to the node's copy to make it equal to the source's.
+
+        `RepairFailed` where the source's disk may be another one since it was asked: nothing is to be made equal to
+        one that was wiped.
+        """
+        incarnation = self._cluster.incarnations.get(source)
         truth = await self.versions(index, shards, source)
+        if not truth and index.row.primary_key is not None and not await self.has_index(index, source):
+            raise RepairFailed(f"{source} has no index {index.physical_uid} to copy from")
+        await _in_time(source, partial(self._cluster.confirmed, source))
+        if incarnation is None or self._cluster.incarnations.get(source) != incarnation:
+            raise RepairFailed(f"the disk of {source} is another one")
         copy = await self.versions(index, shards, node)
         found = compare(truth, copy)
         truncated = await self.contents_differ(index, source, node, truth, copy, since)

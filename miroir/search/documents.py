@@ -32,7 +32,7 @@ from miroir.search.listing import (
 from miroir.search.plan import Plan
 from miroir.search.planner import Planner
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
-from miroir.search.service import UnavailablePolicy, is_ours, judge_coverage, shard_unavailable
+from miroir.search.service import UnavailablePolicy, judge_coverage, shard_unavailable
 from miroir.stamps import SEQ_FIELD, shard_filter, strip
 
 _BY_INSERTION: Final = f"{SEQ_FIELD}:asc"
@@ -95,7 +95,6 @@ class DocumentReader:
             shards=index.row.shards,
             call=lambda _shards: NodeCall("document", "GET", f"{target}?{query}" if query else target),
             parse=bytes,
-            is_ours=lambda status, body: status == 404 and b'"index_not_found"' in body,
         )
         plan = self._planner.plan_rest(index.physical_uid, index.row.shards, (shard,), frozenset())
         gathered = await self._gather(index, request, plan)
@@ -235,7 +234,7 @@ class DocumentReader:
                 body["sort"] = [*sort, _BY_INSERTION]
             return NodeCall("fetch", "POST", target, msgspec.json.encode(body))
 
-        request = Request(index.physical_uid, index.row.shards, call, _page.decode, is_ours)
+        request = Request(index.physical_uid, index.row.shards, call, _page.decode)
         gathered = await self._gather(index, request, plan)
         judge_coverage(gathered, index.row.shards, self._policy)
         return gathered

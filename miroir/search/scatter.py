@@ -4,13 +4,18 @@ The good case is one task under one cancel scope: the requests go out one after 
 plan order, for a nursery costs more than what it would save. Only when a node fails or patience ends does it become
 more: what has already arrived is taken first, so that nobody's answer is lost behind a slow one, and the shards that
 are still open are planned again over other copies, until none is open or no copy is left.
+
+A node whose disk was wiped answers as readily as before, and holds nothing. Until a probe has found it out, all that
+tells it from an empty one is that it does not know the index. So that counts as empty only where a node in order may
+not have come to the index yet; elsewhere the node has failed, and is looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 import trio
@@ -20,6 +25,7 @@ from miroir.http import Exchange, ExchangeError, Response
 from miroir.nodes import NodeCall
 from miroir.search.plan import Plan, Target
 from miroir.search.planner import Planner
+from miroir.stamps import SEQ_FIELD, SHARD_FIELD
 from miroir.telemetry import Metrics, get_logger
 
 _log = get_logger(__name__)
@@ -27,6 +33,28 @@ _log = get_logger(__name__)
 Answer = TypeVar("Answer")
 
 _LAST_LOOK_S = 0.005
+_SUSPECT_EVERY_S: Final = 1.0
+"""A node without an index is not looked at more often: its writes wait for that."""
+_LACKING: Final = "status_404"
+_SETTINGS_NOT_APPLIED: Final = (
+    f"Attribute `{SHARD_FIELD}` is not filterable".encode(),
+    f"Attribute `{SEQ_FIELD}` is not sortable".encode(),
+)
+
+
+def lacks_index(status: int, body: bytes) -> bool:
+    """Whether a node refuses because it has no such index, or one without our settings.
+
+    A client that names our fields was refused before anything was sent, so these texts are never about its request.
+    """
+    if status == 404:
+        return b'"index_not_found"' in body
+    return any(words in body for words in _SETTINGS_NOT_APPLIED)
+
+
+def _never(_: int) -> bool:
+    """No refusal stands for an empty answer."""
+    return False
 
 
 class NodeRefused(Exception):
@@ -50,25 +78,28 @@ class Gathered(msgspec.Struct, Generic[Answer]):
 class Request(msgspec.Struct, Generic[Answer], frozen=True):
     """A read of one index. `parse` may raise `ValueError` or a msgspec error: then the node has failed.
 
-    `is_ours(status, body)`: the refusal is about us (settings not applied yet, index still to be created) and counts as
-    an answer that holds nothing.
+    `is_empty(status)`: a refusal with that status counts as an answer that holds nothing.
     """
 
     physical_uid: str
     shards: int
     call: Callable[[tuple[int, ...]], NodeCall]
     parse: Callable[[bytes], Answer]
-    is_ours: Callable[[int, bytes], bool]
+    is_empty: Callable[[int], bool] = _never
 
 
 class Scatter:
-    """Runs requests over the cluster."""
+    """Runs requests over the cluster.
+
+    `may_lack(node, physical_uid)`: whether a node in order may be without that index now.
+    """
 
     def __init__(
         self,
         cluster: Cluster,
         planner: Planner,
         metrics: Metrics,
+        may_lack: Callable[[str, str], bool],
         *,
         node_timeout_s: float,
         retry_on_timeout: bool,
@@ -76,6 +107,8 @@ class Scatter:
         self._cluster = cluster
         self._planner = planner
         self._metrics = metrics
+        self._may_lack = may_lack
+        self._suspected_at: dict[str, float] = {}
         self._node_timeout_s = node_timeout_s
         self._retry_on_timeout = retry_on_timeout
 
@@ -87,9 +120,10 @@ class Scatter:
         fan_out = len(plan.targets)
         retries = 0
         failed: set[str] = set()
+        lacking: set[str] = set()
         gone = list(plan.unavailable)
         while plan.targets:
-            open_shards, timed_out = await self._round(request, plan.targets, gathered, failed)
+            open_shards, timed_out = await self._round(request, plan.targets, gathered, failed, lacking)
             if not open_shards:
                 break
             if timed_out and not self._retry_on_timeout:
@@ -108,6 +142,7 @@ class Scatter:
         targets: Sequence[Target],
         gathered: Gathered[Answer],
         failed: set[str],
+        lacking: set[str],
     ) -> tuple[list[int], bool]:
         """One attempt at each target; the shards left open, and whether it was patience that ended."""
         started = perf_counter()
@@ -118,8 +153,13 @@ class Scatter:
         gathered.nodes_asked += len(targets)
 
         def fail(target: Target, call: NodeCall, reason: str) -> None:
-            failed.add(target.node)
             open_shards.extend(target.shards)
+            if reason == _LACKING:
+                self._suspect(target.node)
+                if target.node not in lacking:  # it may have made the index while its answer was on its way
+                    lacking.add(target.node)
+                    return
+            failed.add(target.node)
             self._cluster.clients[target.node].observe(call.operation, perf_counter() - started, reason)
 
         try:
@@ -217,9 +257,21 @@ class Scatter:
             gathered.answers.append(answer)
             gathered.targets.append(target)
         elif 400 <= response.status < 500 and response.status not in (401, 403, 408, 429):
-            if not request.is_ours(response.status, response.body):
+            if lacks_index(response.status, response.body):
+                if not self._may_lack(target.node, request.physical_uid):
+                    fail(target, call, _LACKING)
+                    return
+            elif not request.is_empty(response.status):
                 raise NodeRefused(response.status, response.body)
         else:
             fail(target, call, f"status_{response.status}")
             return
         self._cluster.clients[target.node].observe(call.operation, perf_counter() - started, None)
+
+    def _suspect(self, node: str) -> None:
+        """It has lost an index: its disk may be another one."""
+        now = trio.current_time()
+        if now - self._suspected_at.get(node, -inf) >= _SUSPECT_EVERY_S:
+            self._suspected_at[node] = now
+            _log.warning("a node lacks an index that it should have", node_id=node)
+            self._cluster.suspect(node)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -16,12 +16,6 @@ from miroir.search.facet_search import merge_facet_search, parse_facet_answer, p
 from miroir.search.merge import merge, parse_answer
 from miroir.search.request import prepare
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
-from miroir.stamps import SEQ_FIELD, SHARD_FIELD
-
-_SETTINGS_NOT_APPLIED: Final = (
-    f"Attribute `{SHARD_FIELD}` is not filterable".encode(),
-    f"Attribute `{SEQ_FIELD}` is not sortable".encode(),
-)
 
 UnavailablePolicy = Literal["partial", "error"]
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -88,7 +82,6 @@ async def ask_shards(
         shards=index.row.shards,
         call=lambda shards: NodeCall(route, "POST", target, body(shards), headers=headers),
         parse=parse,
-        is_ours=is_ours,
     )
     try:
         gathered = await scatter.gather(request)
@@ -111,17 +104,6 @@ def _of_the_clients_rules(refusal: ApiError, name: Any, index: Index) -> ApiErro
 def _by_node(pair: tuple[Any, Any]) -> str:
     node: str = pair[0].node
     return node
-
-
-def is_ours(status: int, body: bytes) -> bool:
-    """Whether a node's refusal is about us: it has not come to the index's creation, or to our settings, yet.
-
-    Such a node holds nothing that a search could find, so its answer counts as one that is empty. A client that names
-    our fields was refused before anything was sent, so these texts are never about its request.
-    """
-    if status == 404:
-        return b'"index_not_found"' in body
-    return any(words in body for words in _SETTINGS_NOT_APPLIED)
 
 
 def judge_coverage(gathered: Gathered[Any], shards: int, policy: UnavailablePolicy) -> None:

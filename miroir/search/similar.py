@@ -25,7 +25,7 @@ from miroir.search.neighbours import (
 from miroir.search.plan import Plan
 from miroir.search.planner import Planner
 from miroir.search.scatter import NodeRefused, Request, Scatter
-from miroir.search.service import Found, UnavailablePolicy, ask_shards, is_ours, shard_unavailable
+from miroir.search.service import Found, UnavailablePolicy, ask_shards, shard_unavailable
 from miroir.stamps import SEQ_FIELD
 
 Answer = TypeVar("Answer")
@@ -88,7 +88,7 @@ class SimilarDocuments:
             shards=shards,
             call=lambda _: call,
             parse=parse,
-            is_ours=lambda status, body: status == 404 or is_ours(status, body),
+            is_empty=lambda status: status == 404,
         )
         plan: Plan = self._planner.plan_rest(index.physical_uid, shards, (shard,), frozenset())
         try:

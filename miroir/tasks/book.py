@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, KeysView
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Final
 
 import trio
 
@@ -29,6 +30,10 @@ class Entry:
     done: trio.Event = field(default_factory=trio.Event)
 
 
+_MAKES_INDEXES: Final = frozenset({"indexCreation", "indexUpdate"})
+"""Types of tasks that may give nodes an index: its creation, and another primary key of an empty one."""
+
+
 class Book:
     """Open tasks by uid, and by node the node tasks they wait for, in the order in which they were entered."""
 
@@ -37,6 +42,7 @@ class Book:
         self._stamps: dict[int, int] = {}
         self._awaited: dict[str, dict[Key, int]] = {node: {} for node in nodes}
         self._busy: Counter[tuple[str, str | None]] = Counter()
+        self._making: Counter[tuple[str, str | None]] = Counter()
         self._turned: Counter[str] = Counter()
 
     def __contains__(self, uid: int) -> bool:
@@ -80,7 +86,8 @@ class Book:
         ]
         for part in new:
             self._awaited[part.node][part.incarnation, part.uid] = task.uid
-            self._busy[part.node, task.physical_uid] += 1
+            for counted in self._counted(task):
+                counted[part.node, task.physical_uid] += 1
         return new
 
     def record(self, node: str, key: Key, status: NodeTaskStatus, view: NodeTaskView | None) -> int | None:
@@ -115,9 +122,13 @@ class Book:
     def _cross_off(self, node: str, key: Key, row: TaskRow) -> None:
         if self._awaited[node].pop(key, None) is None:
             return
-        self._busy[node, row.physical_uid] -= 1
-        if not self._busy[node, row.physical_uid]:
-            del self._busy[node, row.physical_uid]
+        for counted in self._counted(row):
+            counted[node, row.physical_uid] -= 1
+            if not counted[node, row.physical_uid]:
+                del counted[node, row.physical_uid]
+
+    def _counted(self, task: TaskRow) -> tuple[Counter[tuple[str, str | None]], ...]:
+        return (self._busy, self._making) if task.type in _MAKES_INDEXES else (self._busy,)
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -128,6 +139,10 @@ class Book:
     def busy(self, node: str, physical_uid: str) -> bool:
         """Whether an open task waits for that node and index."""
         return (node, physical_uid) in self._busy
+
+    def making(self, node: str, physical_uid: str) -> bool:
+        """Whether an open task that may make that index waits for that node."""
+        return (node, physical_uid) in self._making
 
     def waiting_for(self, node: str) -> Collection[int]:
         """The tasks that wait for that node."""

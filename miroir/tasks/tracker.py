@@ -71,6 +71,7 @@ class TaskTracker:
         self._follow_ups = FollowUps(store)
         self._listeners: list[Listener] = []
         self._concluder: Callable[[TaskRow], bool] = _nobody
+        self._took_over = False
 
     def on_failed(self, follow_up: FollowUp) -> None:
         """Have `follow_up` awaited with each task of an index that failed or was canceled, once at least."""
@@ -128,6 +129,10 @@ class TaskTracker:
     def node_is_idle(self, node: str, physical_uid: str) -> bool:
         """Whether no open task of ours waits for that node and index."""
         return not self._book.busy(node, physical_uid)
+
+    def may_lack(self, node: str, physical_uid: str) -> bool:
+        """Whether a node in order may not have that index yet, since a task that makes it is still in its queue."""
+        return not self._took_over or self._book.making(node, physical_uid)
 
     # -- following ---------------------------------------------------------------------------------------------------
 
@@ -195,6 +200,7 @@ class TaskTracker:
             self.follow(task)
             if number % _AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
+        self._took_over = True
         # A run before this one may have ended with the store away, after the last word of a task's nodes was heard.
         await self._judge_all(self._book.uids())
         async with trio.open_nursery() as nursery:

@@ -62,7 +62,7 @@ async def test_a_frozen_index_thaws_when_its_change_is_taken_back(tmp_path: Path
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tracker.run)
             nursery.start_soon(broadcast.run)
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while (known := await running.store.get_task(task.uid)) is None or known.status == "enqueued":
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()

@@ -197,7 +197,7 @@ async def test_a_cancelled_call_is_told_as_such(node: _Listener, client: NodeCli
     node.silent = True
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.enqueue, _WRITE)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while not node.requests:
                 await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()

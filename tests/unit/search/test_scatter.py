@@ -19,7 +19,6 @@ from miroir.nodes import NodeCall, NodeClient, Observer
 from miroir.search.plan import Plan, Target
 from miroir.search.planner import Planner
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
-from miroir.search.service import is_ours
 from miroir.telemetry import Metrics
 from tests.unit.tasks.stand_ins import stand_in_cluster
 
@@ -27,12 +26,15 @@ SHARDS = 6
 TIMEOUT_S = 1.0
 REFUSAL = b'{"message":"Invalid filter","code":"invalid_search_filter","type":"invalid_request","link":""}'
 NOT_CREATED = b'{"message":"Index `books` not found.","code":"index_not_found","type":"invalid_request","link":""}'
+NOT_OURS = REFUSAL.replace(b"Invalid filter", b"Attribute `_miroir_shard` is not filterable.")
 
 ANSWERING: Mapping[str, tuple[int, bytes | None]] = {
     "ok": (200, None),
     "unreadable": (200, b"<html>"),
     "refuses": (400, REFUSAL),
     "not created": (404, NOT_CREATED),
+    "wiped": (404, NOT_CREATED),
+    "without our settings": (400, NOT_OURS),
     "crashes": (500, b""),
     "knows no key": (403, b"{}"),
     "overrun": (429, b"{}"),
@@ -114,6 +116,7 @@ class Rig:
             self.cluster,
             Planner(self.cluster),
             self.metrics,
+            lambda node, _: self.nodes[node].behaviour == "not created",
             node_timeout_s=TIMEOUT_S,
             retry_on_timeout=retry_on_timeout,
         )
@@ -124,7 +127,6 @@ class Rig:
             SHARDS,
             lambda shards: NodeCall("search", "POST", "/", msgspec.json.encode(shards)),
             msgspec.json.Decoder(list[int]).decode,
-            is_ours,
         )
         try:
             return await self.scatter.gather(request, plan)
@@ -289,6 +291,51 @@ async def test_a_node_that_has_not_come_to_the_index_yet_answers_that_it_has_not
     assert rig.nodes["b"].reports == [None]
 
 
+@pytest.mark.parametrize("behaviour", ["wiped", "without our settings"])
+async def test_a_node_that_lost_its_index_is_not_taken_for_an_empty_one(
+    behaviour: str, autojump_clock: MockClock
+) -> None:
+    rig = Rig()
+    rig.nodes["b"].behaviour = behaviour
+    for _ in range(3):
+        gathered = await rig.gather(THIRDS)
+        found = answered(gathered)
+        assert sorted(found) == list(range(SHARDS))
+        assert "b" not in found.values()
+    assert rig.cluster.suspicions("b") == 1, "looked at, but not over and over: writes wait for that"
+    assert rig.cluster.health["b"].status == "healthy", "it answers; who it is, a probe finds out"
+    await trio.sleep(1.1)
+    await rig.gather(THIRDS)
+    assert rig.cluster.suspicions("b") == 2
+
+
+async def test_where_a_lost_index_was_the_only_copy_its_shards_are_unavailable() -> None:
+    rig = Rig(rf=1)
+    lost = rig.scatter._planner.plan("books", SHARDS).targets[0]
+    rig.nodes[lost.node].behaviour = "wiped"
+    gathered = await rig.gather()
+    assert gathered.unavailable == lost.shards
+    assert rig.nodes[lost.node].asked == [list(lost.shards)] * 2, "once more, and then never again"
+
+
+async def test_an_index_that_was_made_while_the_answer_was_on_its_way_is_asked_again(
+    autojump_clock: MockClock,
+) -> None:
+    rig = Rig(rf=1)
+    late = rig.nodes[rig.scatter._planner.plan("books", SHARDS).targets[0].node]
+    late.behaviour, late.delay_s = "wiped", 0.5
+
+    async def make() -> None:
+        await trio.sleep(0.1)
+        late.behaviour = "ok"
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(make)
+        gathered = await rig.gather()
+    assert gathered.unavailable == ()
+    assert sorted(answered(gathered)) == list(range(SHARDS))
+
+
 async def test_who_is_cancelled_leaves_no_exchange_open(autojump_clock: MockClock) -> None:
     rig = Rig()
     for node in rig.nodes.values():
@@ -301,7 +348,7 @@ async def test_who_is_cancelled_leaves_no_exchange_open(autojump_clock: MockCloc
 
 
 BEHAVIOURS = (
-    *("ok", "ok", "slow", "unreadable", "not created", "crashes", "knows no key", "overrun", "cut"),
+    *("ok", "ok", "slow", "unreadable", "not created", "wiped", "crashes", "knows no key", "overrun", "cut"),
     *("refuses connections", "hangs in connecting"),
 )
 GOOD = {"ok", "not created"}

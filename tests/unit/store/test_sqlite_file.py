@@ -137,7 +137,7 @@ async def test_a_begin_that_was_done_but_never_answered_is_withdrawn(file: Path)
         leave.set()
         await begun(store, announce())
         # One stamp at least was issued to nobody, so the clock's own was taken. Its undoing is a write of its own.
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while len(intents := await store.open_intents()) != 1:
                 await trio.sleep(0.01)
         (left,) = intents

@@ -14,11 +14,11 @@ from miroir.tasks.book import Book
 NODES = "abc"
 
 
-def row(uid: int, *parts: NodeTask, physical_uid: str = "books") -> TaskRow:
+def row(uid: int, *parts: NodeTask, physical_uid: str = "books", type: str = "documentDeletion") -> TaskRow:
     return TaskRow(
         uid=uid,
         index_uid="books",
-        type="documentDeletion",
+        type=type,
         status="enqueued",
         node_tasks=parts,
         details={},
@@ -42,7 +42,10 @@ def histories(draw: st.DrawFn) -> tuple[list[TaskRow], list[int]]:
         nodes = draw(st.lists(st.sampled_from(NODES), max_size=4))
         tasks.append(
             row(
-                uid, *(part(node, next(uids)) for node in nodes), physical_uid=draw(st.sampled_from(["books", "films"]))
+                uid,
+                *(part(node, next(uids)) for node in nodes),
+                physical_uid=draw(st.sampled_from(["books", "films"])),
+                type=draw(st.sampled_from(["documentDeletion", "indexCreation"])),
             )
         )
     every = [each.uid for task in tasks for each in task.node_tasks]
@@ -76,8 +79,9 @@ def test_it_knows_what_a_search_through_everything_would_find(
         assert book.awaited(node) == sum(each.node == node for _, each in awaited)
         assert set(book.waiting_for(node)) == {task.uid for task, each in awaited if each.node == node}
         for index in ("books", "films"):
-            busy = any(each.node == node and task.physical_uid == index for task, each in awaited)
-            assert book.busy(node, index) == busy
+            busy = [task.type for task, each in awaited if each.node == node and task.physical_uid == index]
+            assert book.busy(node, index) == bool(busy)
+            assert book.making(node, index) == ("indexCreation" in busy)
     for found in book.rows():
         assert {each.uid for each in found.node_tasks if each.status == "succeeded"} <= ended
         assert sum(each.status == "open" for each in found.node_tasks) == sum(

@@ -72,7 +72,7 @@ class Rig:
         return committed.task
 
     async def ended(self, task: TaskRow) -> TaskRow:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await self.tracker.wait(task.uid)
         known = await self.store.get_task(task.uid)
         assert known is not None

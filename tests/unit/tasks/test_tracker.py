@@ -83,7 +83,7 @@ async def running(tracker: TaskTracker) -> AsyncIterator[None]:
 
 
 async def settled(tracker: TaskTracker, task: TaskRow) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await tracker.wait(task.uid)
 
 
@@ -380,7 +380,7 @@ async def test_a_task_is_settled_although_the_store_was_away_when_it_was_time_to
     for node in rig.nodes.values():
         node.shows(UID, "succeeded")
     for _ in range(2):
-        with trio.fail_after(10), pytest.RaisesGroup(StoreUnavailable, flatten_subgroups=True, allow_unwrapped=True):
+        with trio.fail_after(60), pytest.RaisesGroup(StoreUnavailable, flatten_subgroups=True, allow_unwrapped=True):
             await rig.tracker.run()
     async with running(rig.tracker):  # as the supervisor does
         await settled(rig.tracker, task)
