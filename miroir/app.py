@@ -25,7 +25,7 @@ from uuid import uuid4
 
 import trio
 
-from miroir.admin import SettingsPreview, create_admin_app
+from miroir.admin import DumpUpload, SettingsPreview, create_admin_app, is_upload
 from miroir.admin.overview import coverage, shard_counts
 from miroir.api import (
     Admission,
@@ -109,6 +109,7 @@ from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
 from miroir.tasks import Canceler, Deleter, Pruner, Snapshots, TaskTracker, Webhooks
 from miroir.telemetry import Metrics, configure_logging, get_logger
+from miroir.upkeep import Doors, DumpImports, ImportKnobs
 
 _log = get_logger(__name__)
 
@@ -186,7 +187,7 @@ async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
                 limits = ServerLimits(max_body_bytes=config.server.max_body_bytes)
                 grace = float(config.server.shutdown_grace_s)
                 serve_data = _engine(config)
-                data_plane = _dispatch(services.data_plane, services.admin_app, config.admin.enabled)
+                data_plane = _dispatch(services, config.admin.enabled)
                 doors_to = (
                     (serve_data, data_plane, _secured(data_listeners, tls)),
                     (serve_http, _metrics_app(services), metrics_listeners),
@@ -194,7 +195,15 @@ async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
                 async with trio.open_nursery() as doors:
                     for serve_door, app, listeners in doors_to:
                         doors.start_soon(
-                            partial(serve_door, app, listeners, limits=limits, shutdown_grace_s=grace, stop=stop)
+                            partial(
+                                serve_door,
+                                app,
+                                listeners,
+                                limits=limits,
+                                body_limit=partial(_body_limit, limits),
+                                shutdown_grace_s=grace,
+                                stop=stop,
+                            )
                         )
                     port = data_listeners[0].socket.getsockname()[1]
                     metrics_port = metrics_listeners[0].socket.getsockname()[1]
@@ -216,6 +225,7 @@ class _Services:
     refresh_metrics: Callable[[], Awaitable[None]]
     data_plane: DataPlane
     admin_app: ASGIApp
+    dump_upload: DumpUpload
     workers: dict[str, Callable[[], Awaitable[None]]]
 
 
@@ -323,6 +333,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         reject_missing_key=config.write.missing_primary_key == "reject",
         anti_entropy=anti_entropy,
     )
+    document_changes = Changes(registry, tracker, writer)
     planner = Planner(cluster)
     scatter = Scatter(
         cluster,
@@ -393,7 +404,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         SettingsResource(registry, changes, verdicts),
         NameResource(naming, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
-        SelectionResource(Changes(registry, tracker, writer), verdicts, anti_entropy=anti_entropy),
+        SelectionResource(document_changes, verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, similar, verdicts),
         MultiSearchResource(
             registry,
@@ -446,15 +457,43 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             oldest_open_seconds=tracker.oldest_open_s(), registered=sum((await store.count_tasks()).values())
         )
 
+    imports = DumpImports(
+        store,
+        Doors(
+            store,
+            registry,
+            tracker,
+            indexes,
+            naming,
+            changes,
+            documents,
+            document_changes,
+            api_keys,
+            features,
+            webhooks,
+        ),
+        ImportKnobs(
+            batch_size=config.dump_import.batch_size,
+            parallel_target_writes=config.dump_import.parallel_target_writes,
+            memory_buffer_bytes=config.dump_import.memory_buffer_bytes,
+            max_bytes=config.dump_import.max_bytes,
+            longest_document=config.server.max_body_bytes,
+            anti_entropy=anti_entropy,
+        ),
+        Path(config.dumps.path) / "import",
+    )
+    await imports.load()
+    admin_door = AdminDoor(secrets.admin_keys)
     admin_app = create_admin_app(
         cluster,
         registry,
-        AdminDoor(secrets.admin_keys),
+        admin_door,
         metrics,
         refresh_metrics,
         SettingsPreview(cluster, registry, versions, verdicts, anti_entropy=anti_entropy),
         default_shards=config.shards,
         aliases=aliases if config.aliases.enabled else None,
+        imports=imports,
     )
     return _Services(
         cluster=cluster,
@@ -464,6 +503,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         refresh_metrics=refresh_metrics,
         data_plane=data_plane,
         admin_app=cast(ASGIApp, admin_app),
+        dump_upload=DumpUpload(imports, admin_door),
         workers={
             "prober": prober.run,
             "keys": key_sync.run,
@@ -480,6 +520,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             "pruner": pruner.run,
             "webhooks": webhooks.run,
             "clients": clients.run,
+            "dump imports": imports.run,
         },
     )
 
@@ -609,20 +650,28 @@ def _engine(config: Config) -> Callable[..., Awaitable[None]]:
     return serve_with_hypercorn
 
 
-def _dispatch(data_plane: ASGIApp, admin_app: ASGIApp, admin_enabled: bool) -> ASGIApp:
-    """`/_miroir` goes to the control plane, except readiness; everything else to the data plane.
+def _dispatch(services: _Services, admin_enabled: bool) -> ASGIApp:
+    """`/_miroir` goes to the control plane, except readiness and what is too large for it; all else to the data plane.
 
     With `admin.enabled: false` there is no control plane: its paths are as unknown as any other.
     """
+    data_plane, admin_app, dump_upload = services.data_plane, services.admin_app, services.dump_upload
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if admin_enabled and path.startswith("/_miroir") and path != "/_miroir/ready":
-            await admin_app(scope, receive, send)
-        else:
+        if not (admin_enabled and path.startswith("/_miroir") and path != "/_miroir/ready"):
             await data_plane(scope, receive, send)
+        elif is_upload(scope):
+            await dump_upload(scope, receive, send)
+        else:
+            await admin_app(scope, receive, send)
 
     return dispatch
+
+
+def _body_limit(limits: ServerLimits, scope: Scope) -> int | None:
+    """A dump is written to the disk as it comes, and may be of any size; everything else is held in memory."""
+    return None if is_upload(scope) else limits.max_body_bytes
 
 
 def _metrics_app(services: _Services) -> ASGIApp:

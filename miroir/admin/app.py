@@ -13,6 +13,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from miroir.admin.alias_routes import alias_routes
+from miroir.admin.dump_routes import dump_routes
 from miroir.admin.overview import shards_view, topology_view
 from miroir.admin.settings_preview import SettingsPreview
 from miroir.cluster import Cluster
@@ -20,6 +21,7 @@ from miroir.errors import ApiError, node_error
 from miroir.indexes import AliasService, Registry
 from miroir.security import AdminDoor
 from miroir.telemetry import Metrics, get_logger, log_request, request_id
+from miroir.upkeep import DumpImports
 
 _log = get_logger(__name__)
 
@@ -36,10 +38,11 @@ def create_admin_app(
     *,
     default_shards: int,
     aliases: AliasService | None = None,
+    imports: DumpImports | None = None,
 ) -> QuartTrio:
     """Build the app over services that exist already. `refresh_metrics` brings the gauges up to date.
 
-    `aliases`: None where they are switched off; then nothing is there.
+    `aliases`, `imports`: None where they are switched off; then nothing is there.
     """
     app = QuartTrio("miroir.admin", static_folder=None)
     app.config["RESPONSE_TIMEOUT"] = None  # Quart would cut streams after a minute
@@ -78,6 +81,8 @@ def create_admin_app(
 
     if aliases is not None:
         app.register_blueprint(alias_routes(aliases))
+    if imports is not None:
+        app.register_blueprint(dump_routes(imports))
 
     @app.after_request
     async def identify(response: Response) -> Response:

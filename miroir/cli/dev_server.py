@@ -73,6 +73,7 @@ def server_config(
             for node, group in node_groups(nodes, groups)
         ],
         "task_store": {"backend": "sqlite", "path": str(store)},
+        "dumps": {"path": str(store.with_name("dumps"))},
         "server": {"bind": "127.0.0.1", "port": port, "metrics_port": metrics_port},
     }
     return {"miroir": merged(base, over or {})}

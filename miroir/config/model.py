@@ -33,6 +33,7 @@ from miroir.config.writing import (
     Aliases,
     Cdc,
     DumpImport,
+    Dumps,
     Idempotency,
     Ilm,
     SettingsBroadcast,
@@ -70,6 +71,7 @@ class Config(Section):
     session_pinning: SessionPinning = SessionPinning()
     aliases: Aliases = Aliases()
     anti_entropy: AntiEntropy = AntiEntropy()
+    dumps: Dumps = Dumps()
     dump_import: DumpImport = DumpImport()
     idempotency: Idempotency = Idempotency()
     query_coalescing: QueryCoalescing = QueryCoalescing()

@@ -11,7 +11,6 @@ UNBUILT: Final = frozenset(
         "admin_ui",
         "canary_runner",
         "cdc",
-        "dump_import",
         "explain",
         "hedging",
         "ilm",
@@ -34,6 +33,7 @@ UNBUILT_KEYS: Final = {
     "anti_entropy": frozenset(
         {"auto_repair", "fingerprint_batch_size", "max_read_concurrency", "schedule", "shards_per_pass"}
     ),
+    "dump_import": frozenset({"chunk_size_bytes", "mode"}),
     "multi_search": frozenset({"enabled"}),
     "rebalancer": frozenset(
         {

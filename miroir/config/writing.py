@@ -51,15 +51,21 @@ class Aliases(Section):
     require_target_exists: bool = Field(True, description="refuse an alias to an index that is not there")
 
 
+class Dumps(Section):
+    """Dumps, as `POST /dumps` makes them."""
+
+    path: Text = Field("data/dumps", description="folder of finished dumps; imports wait in `import` below it")
+
+
 class DumpImport(Section):
     """Import of Meilisearch dumps."""
 
     mode: Literal["streaming", "broadcast"] = Field("streaming", description="route documents, or send all to all")
-    batch_size: Positive = Field(1000, description="documents in one request")
-    parallel_target_writes: Positive = Field(8, description="requests under way")
+    batch_size: Positive = Field(1000, description="most documents in one request")
+    parallel_target_writes: Positive = Field(8, description="requests that the nodes have and have not done yet")
     memory_buffer_bytes: Positive = Field(134_217_728, description="most memory held")
     chunk_size_bytes: Positive = Field(268_435_456, description="size of a piece of work")
-    max_bytes: Count = Field(0, description="largest dump taken; 0: no limit")
+    max_bytes: Count = Field(0, description="largest dump taken, packed and unpacked; 0: no limit")
 
 
 class Idempotency(Section):

@@ -87,8 +87,11 @@ class IndexService:
 
     # -- create ------------------------------------------------------------------------------------------------------
 
-    async def create(self, uid: str, primary_key: str | None) -> TaskRow:
-        """`POST /indexes`. A name that is taken is a failed task, as on a node."""
+    async def create(self, uid: str, primary_key: str | None, *, created_at: str | None = None) -> TaskRow:
+        """`POST /indexes`. A name that is taken is a failed task, as on a node.
+
+        `created_at`: when one that is restored was made; None: now.
+        """
         check_uid(uid)
         async with self.changing(uid):
             index = self._registry.find(uid)
@@ -101,7 +104,7 @@ class IndexService:
                     {"primaryKey": primary_key},
                     node_error(400, "index_already_exists", f"Index `{uid}` already exists.").body(),
                 )
-            return await self._create(uid, primary_key, {}, origin="client")
+            return await self._create(uid, primary_key, {}, origin="client", created_at=created_at)
 
     async def _made_before(self, index: Index) -> bool:
         """Whether it was put into the registry by an interrupted attempt under the key of this very request."""
@@ -130,7 +133,15 @@ class IndexService:
                 await self._create(uid, primary_key, {}, origin="write")
         return self._registry.get(uid)
 
-    async def _create(self, uid: str, primary_key: str | None, wish: Mapping[str, Any], *, origin: str) -> TaskRow:
+    async def _create(
+        self,
+        uid: str,
+        primary_key: str | None,
+        wish: Mapping[str, Any],
+        *,
+        origin: str,
+        created_at: str | None = None,
+    ) -> TaskRow:
         now = now_text()
         shards = self._default_shards
         row = IndexRow(
@@ -141,7 +152,7 @@ class IndexService:
             settings=msgspec.json.encode(wish),
             settings_version=1,
             frozen=False,
-            created_at=now,
+            created_at=created_at or now,
             updated_at=now,
         )
         copies = self._cluster.placement(shards).copies()

@@ -1,6 +1,6 @@
 """Ingest: from a client's payload to an acknowledged write."""
 
-from miroir.ingest.content import check_content_type, check_json_content_type
+from miroir.ingest.content import Format, check_content_type, check_json_content_type
 from miroir.ingest.deletion import delete_all, delete_by_filter
 from miroir.ingest.document_id import read_ids
 from miroir.ingest.edition import edit_documents, edition_text
@@ -12,6 +12,7 @@ from miroir.ingest.unjudged import Unjudged
 __all__ = [
     "Changes",
     "DocumentWriter",
+    "Format",
     "Method",
     "Unjudged",
     "Upload",

@@ -21,6 +21,7 @@ from miroir.store.rows import (
     IndexMove,
     IndexRow,
     Intent,
+    JobRow,
     KeyRow,
     Moved,
     NewTask,
@@ -397,6 +398,17 @@ class Store(Protocol):
         """Insert or replace."""
 
     async def delete_webhook(self, uuid: str) -> None:
+        """Forget it, if it is there."""
+
+    # -- jobs --------------------------------------------------------------------------------------------------------
+
+    async def list_jobs(self, type: str) -> list[JobRow]:
+        """Every job of that type, oldest first."""
+
+    async def put_job(self, row: JobRow) -> None:
+        """Insert or replace."""
+
+    async def delete_job(self, id: str) -> None:
         """Forget it, if it is there."""
 
     # -- experimental features ---------------------------------------------------------------------------------------

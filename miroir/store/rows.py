@@ -345,6 +345,23 @@ class WebhookRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRow:
+    """Long work that a process takes up again where another left it. `params` never change, `progress` does.
+
+    The shapes of both, and the phases of a job in progress, are the business of whoever carries out that `type`.
+    """
+
+    id: str
+    type: str
+    state: Literal["queued", "in_progress", "completed", "failed", "canceled"]
+    params: Mapping[str, Any]
+    progress: Mapping[str, Any]
+    error: ErrorBody | None
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskQuery:
     """Filters of `GET /tasks`; None is no filter. Times are RFC 3339 texts, exclusive. `start`: uid to begin at.
 

@@ -81,6 +81,14 @@ class Webhooks:
 
     async def create(self, url: str | None, headers: Mapping[str, str | None]) -> WebhookRow:
         """A new webhook. 400 `invalid_webhooks` when there are twenty, and what `change` raises."""
+        kept = {name: value or "" for name, value in headers.items()}
+        return await self._add(WebhookRow(str(uuid4()), url or "", kept))
+
+    async def restore(self, uuid: str, url: str, headers: Mapping[str, str]) -> WebhookRow:
+        """A webhook under the uuid it once had; one of that uuid stays as it is. Raises what `create` raises."""
+        return self._hooks.get(uuid) or await self._add(WebhookRow(uuid, url, headers))
+
+    async def _add(self, hook: WebhookRow) -> WebhookRow:
         async with self._changing:
             if len(self._hooks) >= _AT_MOST:
                 raise node_error(
@@ -90,8 +98,7 @@ class Webhooks:
                     f"{_AT_MOST}. You may use a third-party proxy server to dispatch events to more than {_AT_MOST} "
                     "endpoints.",
                 )
-            kept = {name: value or "" for name, value in headers.items()}
-            return await self._save(WebhookRow(str(uuid4()), url or "", kept))
+            return await self._save(hook)
 
     async def change(self, uuid: str, change: Mapping[str, Any]) -> WebhookRow:
         """Another `url`, or `headers` on top of those there are: a null takes one away, null for all takes all.

@@ -24,6 +24,7 @@ from miroir.store.rows import (
     IndexMove,
     IndexRow,
     Intent,
+    JobRow,
     KeyRow,
     Moved,
     NewTask,
@@ -45,6 +46,7 @@ from miroir.store.sqlite import (
     holds,
     idempotency,
     indexes,
+    jobs,
     keys,
     task_listing,
     task_selection,
@@ -325,6 +327,17 @@ class SqliteStore(Store):
 
     async def delete_webhook(self, uuid: str) -> None:
         await self._writer.run(lambda tx: webhooks.delete_webhook(tx, uuid))
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    async def list_jobs(self, type: str) -> list[JobRow]:
+        return await self._reader.run(lambda db: jobs.list_jobs(db, type))
+
+    async def put_job(self, row: JobRow) -> None:
+        await self._writer.run(lambda tx: jobs.put_job(tx, row))
+
+    async def delete_job(self, id: str) -> None:
+        await self._writer.run(lambda tx: jobs.delete_job(tx, id))
 
     # -- experimental features -----------------------------------------------------------------------------------------
 

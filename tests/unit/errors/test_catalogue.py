@@ -13,14 +13,18 @@ from miroir.errors import MIROIR_CODES, ApiError, miroir_error, node_error
 _PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
 # DATA_PLANE's table gives each code its status and type; a code that is not built yet is not in the catalogue.
 _DESIGNED = {
-    400: ("invalid_request", {"miroir_reserved_field", "miroir_reserved_token", "miroir_primary_key_required"}),
+    400: (
+        "invalid_request",
+        {"miroir_dump_invalid", "miroir_primary_key_required", "miroir_reserved_field", "miroir_reserved_token"},
+    ),
     401: ("auth", {"miroir_invalid_auth", "miroir_jwt_invalid"}),
     403: ("auth", {"miroir_jwt_scope_denied", "miroir_missing_csrf", "miroir_csrf_mismatch", "miroir_origin_denied"}),
-    404: ("invalid_request", {"miroir_alias_not_found"}),
+    404: ("invalid_request", {"miroir_alias_not_found", "miroir_dump_import_not_found"}),
     409: (
         "invalid_request",
         {
             "miroir_alias_conflict",
+            "miroir_dump_import_conflict",
             "miroir_idempotency_key_reused",
             "miroir_multi_alias_not_writable",
             "miroir_topology_conflict",

@@ -1,0 +1,188 @@
+"""Importing dumps that real nodes made: what comes out is what the node had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.client import Api, wait_until
+from tests.integration.dumps import IMPORTS, completed, ended, import_of, make_dump, packed, small, upload
+from tests.nodes import Cluster, RealNode
+
+FORM = {"content-type": "multipart/form-data"}
+KEY = "6062abda-a5aa-4414-ac91-ecd7944c0f8d"
+HOOK = {"url": "http://127.0.0.1:9/hook", "headers": {"authorization": "secret"}}
+
+
+def fill(api: Api) -> None:
+    """Indexes of every kind, settings, keys, a webhook, a switched feature."""
+    api.create_index("empty", "id")
+    api.create_index("keyless")
+    api.create_index("films", "id")
+    api.patch("/experimental-features", {"containsFilter": True})
+    api.update_settings(
+        "films",
+        {
+            "filterableAttributes": ["genre", {"attributePatterns": ["cast*"], "features": {"facetSearch": False}}],
+            "sortableAttributes": ["year"],
+            "rankingRules": ["words", "typo", "sort", "proximity", "attribute", "exactness", "year:desc"],
+            "displayedAttributes": ["id", "title", "year"],
+            "stopWords": ["the"],
+            "synonyms": {"movie": ["film"]},
+            "embedders": {"own": {"source": "userProvided", "dimensions": 3}},
+            "faceting": {"maxValuesPerFacet": 7},
+            "searchCutoffMs": 150,
+        },
+    )
+    api.add_documents("films", [_film(number) for number in range(2500)])
+    nested = [{"ref": {"key": f"n-{number}"}, "tags": [{"deep": {"er": [number, None, 1.50]}}]} for number in range(30)]
+    api.add_documents("nested", nested, "ref.key")
+    api.post("/keys", {"uid": KEY, "name": "films", "actions": ["search"], "indexes": ["films"], "expiresAt": None})
+    api.request("POST", "/webhooks", json=HOOK).raise_for_status()
+
+
+def _film(number: int) -> dict[str, Any]:
+    return {
+        "id": number * 7919 % 2503,
+        "title": f"Film number {number} of the {('dark', 'bright', 'quiet')[number % 3]} sea",
+        "genre": ("drama", "comedy")[number % 2],
+        "year": 1950 + number % 70,
+        "big": 12345678901234567890,
+        "_vectors": {"own": [number / 2500, 0.5, 1.0 - number / 2500] if number % 5 else None},
+    }
+
+
+def documents_of(api: Api, uid: str) -> list[Any]:
+    """Every document as it is listed, with its vectors."""
+    listed: list[Any] = api.post(f"/indexes/{uid}/documents/fetch", {"limit": 10_000, "retrieveVectors": True})["results"]
+    return listed
+
+
+SEARCHES: tuple[dict[str, Any], ...] = (
+    {"q": "film"},
+    {"q": "dark movie", "filter": "genre = drama", "facets": ["genre"]},
+    {"q": "", "sort": ["year:asc"], "limit": 50},
+    {"q": "quiet", "offset": 30, "limit": 30},
+)
+
+
+def same(ours: Api, theirs: Api) -> None:
+    """Whatever was filled in is the same on both."""
+    for uid in ("empty", "keyless", "films", "nested"):
+        one, other = ours.get(f"/indexes/{uid}"), theirs.get(f"/indexes/{uid}")
+        assert (one["primaryKey"], one["createdAt"]) == (other["primaryKey"], other["createdAt"])
+        assert ours.get(f"/indexes/{uid}/settings") == theirs.get(f"/indexes/{uid}/settings")
+        assert documents_of(ours, uid) == documents_of(theirs, uid)
+    for search in SEARCHES:
+        one, other = ours.search("films", **search), theirs.search("films", **search)
+        for answer in (one, other):
+            answer.pop("processingTimeMs")
+            answer.pop("requestUid", None)
+        assert one == other, search
+    members = ("uid", "name", "description", "actions", "indexes", "expiresAt")
+    kept = {key["uid"]: key for key in ours.get("/keys", limit=100)["results"]}
+    for key in theirs.get("/keys", limit=100)["results"]:
+        assert {name: kept[key["uid"]][name] for name in members} == {name: key[name] for name in members}
+    assert ours.get("/experimental-features")["containsFilter"] is True
+    assert ours.get("/webhooks") == theirs.get("/webhooks")
+
+
+def test_what_a_node_had_is_here(cluster: Callable[..., Cluster], real_node: Callable[..., RealNode]) -> None:
+    node = real_node()
+    fill(node.api)
+    running = cluster(groups=1, nodes=3, rf=1, fresh=True)
+    found = completed(running, make_dump(node))
+    assert found["dump_version"] == 6
+    assert found["indexes"] == {"empty": 0, "films": 2500, "keyless": 0, "nested": 30}
+    assert (found["pct_complete"], found["documents"], found["remarks"]) == (100.0, 2530, [])
+    same(running.client, node.api)
+    assert not list((running.directory / "dumps" / "import").iterdir())
+
+
+def test_it_goes_on_after_a_kill(cluster: Callable[..., Cluster]) -> None:
+    """Killed again and again in the middle, it ends with every document there once and no batch written twice."""
+    documents = [{"id": number, "text": f"text {number} " + "x" * 50} for number in range(2000)]
+    dump = packed(small("long", documents, {"sortableAttributes": ["id"]}))
+    running = cluster(groups=1, nodes=2, rf=1, fresh=True, over={"dump_import": {"batch_size": 100}})
+    id = upload(running, dump)["id"]
+    for share in (300, 1200):
+        wait_until(lambda: import_of(running.admin, id)["documents"] >= share, 60.0, f"{share} documents")
+        running.server.kill()
+        running.server.start()
+        running.server.wait_serving()
+    found = ended(running, id)
+    assert (found["state"], found["documents"]) == ("completed", 2000)
+    listed = running.client.post("/indexes/long/documents/fetch", {"limit": 5000})["results"]
+    assert listed == documents
+    additions = running.client.get("/tasks", types="documentAdditionOrUpdate", statuses="succeeded", limit=0)
+    assert additions["total"] == 20
+    assert running.client.get("/indexes/long")["createdAt"] == "2024-05-06T07:08:09Z"
+
+
+def test_what_cannot_be_imported_is_refused(cluster: Callable[..., Cluster], index_name: str) -> None:
+    running = cluster(groups=1, nodes=2, rf=1)
+    admin, client = running.admin, running.client
+
+    def refusal(content: bytes, **more: Any) -> tuple[int, str]:
+        answer = admin.request("POST", IMPORTS, content=content, **more)
+        return answer.status_code, answer.json()["code"]
+
+    assert refusal(b"not gzipped at all") == (400, "miroir_dump_invalid")
+    assert refusal(b"") == (400, "miroir_dump_invalid")
+    assert refusal(b"", params={"if_exists": "maybe"}) == (400, "bad_request")
+    assert refusal(b"", params={"other": "1"}) == (400, "bad_request")
+    for key in (client, admin.with_key(None)):
+        shut = key.request("POST", IMPORTS, content=b"x")
+        assert (shut.status_code, shut.json()["code"]) == (401, "miroir_invalid_auth")
+    unknown = admin.request("GET", f"{IMPORTS}/none/status")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "miroir_dump_import_not_found")
+
+    client.create_index(index_name, "id")
+    client.add_documents(index_name, [{"id": 1, "from": "here"}, {"id": 2, "from": "here"}])
+    dump = packed(small(index_name, [{"id": 2, "from": "dump"}, {"id": 3, "from": "dump"}]))
+    before = client.get("/tasks", limit=0)["total"]
+    failed = ended(running, upload(running, dump)["id"])
+    assert (failed["state"], failed["phase"], failed["error"]["code"]) == (
+        "failed",
+        "reading",
+        "miroir_dump_import_conflict",
+    )
+    assert client.get("/tasks", limit=0)["total"] == before
+    # Merged, the dump's documents are on top; and what failed can be resumed once nothing stands in its way.
+    completed(running, dump, if_exists="merge")
+    expected = [{"id": 1, "from": "here"}, {"id": 2, "from": "dump"}, {"id": 3, "from": "dump"}]
+    listed = client.get(f"/indexes/{index_name}/documents")["results"]
+    assert sorted(listed, key=lambda document: document["id"]) == expected
+    client.delete_index(index_name)
+    resumed = admin.request("POST", f"{IMPORTS}/{failed['id']}/resume")
+    assert resumed.status_code == 202
+    assert ended(running, failed["id"])["state"] == "completed"
+    assert client.get(f"/indexes/{index_name}/stats")["numberOfDocuments"] == 2
+    assert admin.request("POST", f"{IMPORTS}/{failed['id']}/resume").status_code == 409
+    assert failed["id"] in [each["id"] for each in admin.get(IMPORTS)["results"]]
+
+
+@pytest.mark.allow_stamps  # the error names the field that the dump sent
+def test_a_form_and_a_stopped_import(cluster: Callable[..., Cluster], index_name: str) -> None:
+    """Fields that are ours are refused where they are met; then the import is given up, or mended and resumed."""
+    running = cluster(groups=1, nodes=2, rf=1)
+    admin = running.admin
+    dump = packed(small(index_name, [{"id": 1}, {"id": 2, "_miroir_shard": 7}]))
+    answer = admin.request("POST", IMPORTS, files={"file": ("some.dump", dump)}, data={"note": "from a form"})
+    assert answer.status_code == 202, answer.text
+    found = ended(running, answer.json()["id"])
+    assert (found["state"], found["error"]["code"]) == ("failed", "miroir_reserved_field")
+    assert found["error"]["message"].startswith(f"Index `{index_name}`, documents in `indexes/{index_name}/documents")
+    assert Api.expect(admin.request("DELETE", f"{IMPORTS}/{found['id']}"))["state"] == "canceled"
+    empty = admin.request("POST", IMPORTS, files={}, data={"note": "x"}, headers=FORM)
+    assert empty.status_code == 400
+
+
+def test_a_node_behind_miroir_is_recognised(cluster: Callable[..., Cluster], index_name: str) -> None:
+    running = cluster(groups=1, nodes=2, rf=1)
+    running.client.add_documents(index_name, [{"id": number} for number in range(10)])
+    failed = ended(running, upload(running, make_dump(running.nodes[0]))["id"])
+    assert (failed["state"], failed["error"]["code"]) == ("failed", "miroir_dump_invalid")
+    assert "made by a node behind Miroir" in failed["error"]["message"]
