@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.client import Api, wait_until
 from tests.integration.dumps import IMPORTS, completed, ended, import_of, make_dump, packed, small, upload
-from tests.nodes import Cluster, RealNode
+from tests.nodes import ADMIN_KEY, Cluster, RealNode
 
 FORM = {"content-type": "multipart/form-data"}
 KEY = "6062abda-a5aa-4414-ac91-ecd7944c0f8d"
@@ -56,7 +62,9 @@ def _film(number: int) -> dict[str, Any]:
 
 def documents_of(api: Api, uid: str) -> list[Any]:
     """Every document as it is listed, with its vectors."""
-    listed: list[Any] = api.post(f"/indexes/{uid}/documents/fetch", {"limit": 10_000, "retrieveVectors": True})["results"]
+    listed: list[Any] = api.post(f"/indexes/{uid}/documents/fetch", {"limit": 10_000, "retrieveVectors": True})[
+        "results"
+    ]
     return listed
 
 
@@ -101,6 +109,10 @@ def test_what_a_node_had_is_here(cluster: Callable[..., Cluster], real_node: Cal
     assert not list((running.directory / "dumps" / "import").iterdir())
 
 
+def _has_imported(admin: Api, id: str, documents: int) -> bool:
+    return bool(import_of(admin, id)["documents"] >= documents)
+
+
 def test_it_goes_on_after_a_kill(cluster: Callable[..., Cluster]) -> None:
     """Killed again and again in the middle, it ends with every document there once and no batch written twice."""
     documents = [{"id": number, "text": f"text {number} " + "x" * 50} for number in range(2000)]
@@ -108,7 +120,7 @@ def test_it_goes_on_after_a_kill(cluster: Callable[..., Cluster]) -> None:
     running = cluster(groups=1, nodes=2, rf=1, fresh=True, over={"dump_import": {"batch_size": 100}})
     id = upload(running, dump)["id"]
     for share in (300, 1200):
-        wait_until(lambda: import_of(running.admin, id)["documents"] >= share, 60.0, f"{share} documents")
+        wait_until(partial(_has_imported, running.admin, id, share), 60.0, f"{share} documents")
         running.server.kill()
         running.server.start()
         running.server.wait_serving()
@@ -186,3 +198,33 @@ def test_a_node_behind_miroir_is_recognised(cluster: Callable[..., Cluster], ind
     failed = ended(running, upload(running, make_dump(running.nodes[0]))["id"])
     assert (failed["state"], failed["error"]["code"]) == ("failed", "miroir_dump_invalid")
     assert "made by a node behind Miroir" in failed["error"]["message"]
+
+
+def test_from_the_command_line(cluster: Callable[..., Cluster], index_name: str, tmp_path: Path) -> None:
+    running = cluster(groups=1, nodes=2, rf=1)
+    file = tmp_path / "some.dump"
+    file.write_bytes(packed(small(index_name, [{"id": 1}, {"id": 2}])))
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from miroir.cli.ctl import main; main()", "dump", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "MIROIR_URL": running.server.address, "MIROIR_ADMIN_API_KEY": ADMIN_KEY},
+        )
+
+    done = command("import", str(file))
+    assert (done.returncode, f"{index_name}: 2" in done.stdout) == (0, True), done
+    assert ": completed, 2 documents" in done.stdout
+    # What is here already is in the way of a second time, and the command says so in its status.
+    again = command("import", str(file), "--json")
+    found = json.loads(again.stdout)
+    assert (again.returncode, found["state"], found["error"]["code"]) == (1, "failed", "miroir_dump_import_conflict")
+    assert found["error"]["message"] in again.stderr
+    assert found["id"] in command("status").stdout
+    assert json.loads(command("status", found["id"], "--json").stdout)["state"] == "failed"
+    assert command("cancel", found["id"]).returncode == 0
+    assert command("resume", found["id"]).returncode == 1
+    assert command("import", str(tmp_path / "none.dump")).returncode == 2
