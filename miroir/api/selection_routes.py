@@ -47,8 +47,8 @@ class SelectionResource:
     async def edit(self, request: Request) -> Response:
         """Edit by function; a task. A node looks at the request as it is first: whether it may, and whether it can."""
         uid = request.params[0]
-        check_uid(uid)
         await self._check(request, "/documents/edit")()
+        check_uid(uid)
         body = await json_object(self._verdicts, request, "/indexes/{index}/documents/edit")
         return written(
             await edit_documents(
