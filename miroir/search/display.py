@@ -35,6 +35,8 @@ _WRITTEN: Final = re.compile(
     re.DOTALL,  # `.` is then a jump, which a class of bytes is not
 )
 _STAMP_VALUE: Final = re.compile(_LETTERS)
+_LETTER: Final = b"\xe2"
+"""The first byte of every letter of a stamp: looked for alone, it is found (or not) a line of the cache at a time."""
 _OWN_RULE: Final = re.compile(rb',?"%s":\{"order":[0-9]+,"value":"[^"]*"\}' % SEQ_RULE.encode())
 _UNRANKED: Final = SCORE_MEMBER + b"1.0"
 _STAMPS: Final = frozenset(STAMP_FIELDS)
@@ -133,16 +135,19 @@ class Presentation(msgspec.Struct, frozen=True):
             return self.present
         tail = SCORE_MEMBER if self.has_score else DETAILS_MEMBER if self.has_details else b""
         present = self.present
+        written = _WRITTEN.match
 
         def without_run_and_tail(hit: bytes) -> bytes:
             start = hit.find(_MARK)
-            run = _WRITTEN.match(hit, start) if start > 0 else None
+            run = written(hit, start) if start > 0 else None
             if run is not None:
                 after = run.end()
                 end = hit.rfind(tail)  # behind the closing brace if nothing is to be cut
-                # Members of the document's own stand between the run and the tail, and no other mark among them.
-                if end > after and hit[after - 1] == _COMMA and hit.find(_MARK, after, end) < 0:
-                    return b"%b%b}" % (hit[:start], hit[after : end - 1])
+                # Members of the document's own stand between the run and the tail, and no other stamp among them: then
+                # the run is ours. Where one of the letters is there, it may be a dash as well as a stamp's.
+                is_only = hit.find(_LETTER, after, end) < 0 or hit.find(_MARK, after, end) < 0
+                if is_only and end > after and hit[after - 1] == _COMMA:
+                    return b"".join((hit[:start], hit[after : end - 1], b"}"))
             return present(hit)
 
         return without_run_and_tail

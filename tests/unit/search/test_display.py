@@ -45,3 +45,14 @@ def test_stamps_and_scores_are_cut() -> None:
     hit = DOCUMENTS[0] + SCORE + DETAILS + b"}"
     shown = Presentation(has_score=True, has_details=True).presenter()(hit)
     assert shown == b'{"id":1,"name":"lamp"}'
+
+
+@pytest.mark.allow_stamps
+@pytest.mark.parametrize("lookalike", [RUN, BARE, b'"_miroir_seq":"theirs"', b'"said":"\xe2\x80\x93"'])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_of_the_clients_own_is_no_run_of_ours(lookalike: bytes, before: bool) -> None:
+    """Wherever it stands: a field that was named in the settings first comes before our stamps."""
+    theirs = b'"inner":{%b}' % lookalike.removesuffix(b",")
+    document = b'{%b,%b"id":1' % (theirs, RUN) if before else b'{"id":1,%b%b' % (RUN, theirs)
+    shown = Presentation(has_score=True).presenter()(document + SCORE + b"}")
+    assert shown == document.replace(b"," + RUN if before else RUN, b"," if before else b"", 1) + b"}"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miroir.search.facets import normalise, number_text
@@ -20,6 +20,9 @@ from miroir.stamps import ALPHABET, SEQ_FIELD, STAMP_FIELDS, seq_text, shard_tex
 from tests.unit.search.views import view
 
 _STAMP = 1_700_000_000_000_000
+
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""On a busy machine drawing examples takes seconds."""
 
 
 def stamps(place: int, shard: int = 0) -> dict[str, str]:
@@ -39,6 +42,7 @@ def split(hits: list[Any], owners: list[int], nodes: int) -> list[list[Any]]:
 _scores = st.lists(st.sampled_from([1.0, 0.9, 0.5, 0.25, 0.3, 0.30000000000000004]), max_size=40)
 
 
+@_patient
 @given(_scores, st.integers(1, 5), st.integers(0, 12), st.integers(0, 30), st.randoms(use_true_random=False))
 def test_any_split_merges_by_score(
     scores: list[float], nodes: int, offset: int, limit: int, chance: random.Random
@@ -67,6 +71,7 @@ def _price_rank(value: float | str | None, descending: bool) -> tuple[Any, ...]:
 _values = st.none() | st.sampled_from(["a", "b", "ab", "é"]) | st.sampled_from([1, 2.5, -3, 10])
 
 
+@_patient
 @given(
     st.lists(st.tuples(st.sampled_from([1.0, 0.5]), _values), max_size=30),
     st.booleans(),
@@ -144,6 +149,7 @@ _nested = st.recursive(
 )
 
 
+@_patient
 @given(
     st.dictionaries(st.sampled_from(["a", "b", "o", "zz"]), _nested, max_size=4),
     st.integers(0, 4),
@@ -253,6 +259,7 @@ def _counted(rows: list[tuple[Any, Any]]) -> dict[str, Any]:
     return {"facetDistribution": {"f": values, "_miroir_shard": {"⁖": 1}, "id": {"1": 1}}, "facetStats": stats}
 
 
+@_patient
 @given(_documents, st.integers(1, 4), st.randoms(use_true_random=False))
 def test_facets_add_up(rows: list[tuple[Any, Any]], nodes: int, chance: random.Random) -> None:
     rows = [(number, None if number is not None and text == "10" else text) for number, text in rows]
