@@ -508,6 +508,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             "prober": prober.run,
             "keys": key_sync.run,
             "tasks": tracker.run,
+            "follow-ups": tracker.run_follow_ups,
             "settings": broadcast.run,
             "settings drift": drift.run,
             "cancelations": canceler.run,

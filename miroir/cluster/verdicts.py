@@ -23,7 +23,10 @@ from miroir.telemetry import get_logger
 _log = get_logger(__name__)
 
 SCRATCH_PREFIX: Final = "_miroir_scratch"
-"""How scratch indexes are named at first. Each judgement has its own, or a neighbour's deletion would join it."""
+"""How scratch indexes are named at first. Each judgement has its own, or a neighbour's deletion would join it.
+
+One that a node made after nobody waited for its answer any more is dropped as a stray (`miroir.indexes.strays`).
+"""
 
 _NO_NAME: Final = "%20"
 _TASK_PATIENCE_S: Final = 5.0

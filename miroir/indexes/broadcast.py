@@ -317,7 +317,7 @@ class SettingsBroadcast:
     async def _try_to_align(self, physical_uid: str, node: str) -> bool:
         try:
             return await self._aligner.align(physical_uid, node)
-        except NotAligned as failure:
+        except (NotAligned, StoreError) as failure:
             _log.warning("settings not mended", index=physical_uid, node_id=node, reason=str(failure))
             self._versions.doubt(physical_uid, (node,))
             return False

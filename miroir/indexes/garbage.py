@@ -1,7 +1,8 @@
 """The garbage collector: makes every node drop the physical indexes that no name stands for any more.
 
 The task of a deletion gets its node tasks here, and so ends when the nodes are done. A node that is away keeps its copy
-until it is back; nothing ever reads it.
+until it is back; nothing ever reads it. What a process before this one left may be told to a node already, which would
+fail a second deletion: so it is asked first. A physical name is never given out again, so there is but one deletion.
 """
 
 from __future__ import annotations
@@ -42,10 +43,13 @@ class GarbageCollector:
         self._indexes = indexes
         self._lanes = lanes
         self._dropped: dict[str, set[str]] = {}
+        self._left_over: set[str] = set()
 
     async def run(self) -> None:
         """Collect for ever. A worker for the supervisor."""
         await self._sweep_scratch()
+        self._dropped.clear()
+        self._left_over = set(await self._store.list_garbage())
         while True:
             garbage = await self._store.list_garbage()
             for physical_uid in garbage:
@@ -70,7 +74,7 @@ class GarbageCollector:
         tasks: list[NodeTask] = []
         for node in sorted(self._cluster.clients):
             if node not in done and self._cluster.usable(node):
-                dropped = await self.drop(node, physical_uid)
+                dropped = await self._told_before(node, physical_uid) or await self.drop(node, physical_uid)
                 if dropped is not None:
                     done.add(node)
                     tasks.append(dropped)
@@ -81,6 +85,20 @@ class GarbageCollector:
             self._lanes.forget(physical_uid)
             self._indexes.forget_physical(physical_uid)
             del self._dropped[physical_uid]
+            self._left_over.discard(physical_uid)
+
+    async def _told_before(self, node: str, physical_uid: str) -> NodeTask | None:
+        """The deletion that the node has taken from a process before this one, if any."""
+        if physical_uid not in self._left_over:
+            return None
+        incarnation = self._cluster.incarnations.get(node, "")
+        try:
+            with trio.move_on_after(_CALL_S):
+                known = await self._cluster.clients[node].deletion_of(physical_uid)
+                return None if known is None else NodeTask(node, incarnation, known, (0,))
+        except (ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
+            _log.info("earlier deletion not looked for", node_id=node, reason=str(failure))
+        return None
 
     async def drop(self, node: str, physical_uid: str) -> NodeTask | None:
         """Have one node drop a physical index, in its lane; None when it did not take that."""

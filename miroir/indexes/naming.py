@@ -249,11 +249,13 @@ class Naming:
             await self._news.wait()
 
     def _ended(self, task: TaskRow) -> None:
-        if not self._waiting:
-            return
+        freed = False
         for waiting in self._waiting:
-            waiting.waits_for.discard(task.uid)
-        self._advance()
+            if task.uid in waiting.waits_for:
+                waiting.waits_for.discard(task.uid)
+                freed = freed or not waiting.waits_for
+        if freed:  # what reads see is made anew only when that changes it: it costs as much as there are indexes
+            self._advance()
 
     def _advance(self) -> None:
         """Let reads see what waits for nothing any more, neither for a task nor for a move before it."""

@@ -3,11 +3,13 @@
 A creation that arrived when its sender had long given it up, a disk that was rolled back to before a deletion: a node
 may hold an index of ours that nothing reads and nothing will ever remove. One that stays unknown for an hour is dropped
 from that node. An operator may keep indexes of his own on our nodes, so it must be proved to be ours: its name is one
-that this store has given out, and it is a name no client can give, or the index is set up for stamps.
+that this store has given out, and it is a name no client can give, or the index is set up for stamps. So is a scratch
+index whose node made it when nobody waited for its verdict any more.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any, Final
@@ -15,7 +17,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from miroir.cluster import Cluster
+from miroir.cluster import SCRATCH_PREFIX, Cluster
 from miroir.http import ExchangeError
 from miroir.indexes.garbage import GarbageCollector
 from miroir.indexes.settings_rules import patterns_of
@@ -30,6 +32,7 @@ _UNKNOWN_FOR_S: Final = 3600.0
 _LOOK_EVERY_S: Final = 300.0
 _CALL_S: Final = 10.0
 _GENERATED: Final = "_miroir_"
+_SCRATCH: Final = re.compile(f"{SCRATCH_PREFIX}_[0-9a-f]{{32}}")
 
 
 class Strays:
@@ -66,10 +69,12 @@ class Strays:
     async def _unknown_on(self, node: str) -> set[str]:
         """Names of indexes on the node that are ours, and that no row of the store wants there or wants dropped."""
         client = self._cluster.clients[node]
-        given_out = await self._store.given_out(await client.index_names())
+        names = await client.index_names()
+        given_out = await self._store.given_out(names)
         known = {row.physical_uid for row in await self._store.list_indexes()}
         unknown = given_out - known - set(await self._store.list_garbage())
-        return {name for name in unknown if name.startswith(_GENERATED) or is_ours(await client.settings(name))}
+        ours = {name for name in unknown if name.startswith(_GENERATED) or is_ours(await client.settings(name))}
+        return ours | {name for name in names if _SCRATCH.fullmatch(name)}
 
 
 def is_ours(settings: Mapping[str, Any] | None) -> bool:

@@ -247,6 +247,13 @@ class NodeClient:
         found = _task_page.decode(self._good(await self.call(NodeCall("tasks", "GET", target))).body).results
         return found[0].uid if found else -1
 
+    async def deletion_of(self, physical_uid: str) -> int | None:
+        """The uid of the oldest deletion of that index which has not failed; None when there is none."""
+        states = "enqueued,processing,succeeded"
+        target = f"/tasks?indexUids={quote(physical_uid)}&types=indexDeletion&statuses={states}&limit=1&reverse=true"
+        found = _task_page.decode(self._good(await self.call(NodeCall("tasks", "GET", target))).body).results
+        return found[0].uid if found else None
+
     async def features(self) -> dict[str, bool]:
         """Every experimental feature, and whether it is on."""
         response = self._good(await self.call(NodeCall("features", "GET", "/experimental-features")))

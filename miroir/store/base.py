@@ -362,7 +362,10 @@ class Store(Protocol):
         """
 
     async def prune_tasks(self, finished_before: str, limit: int) -> int:
-        """Forget terminal tasks finished before that time, at most `limit`, oldest first; an open task never."""
+        """Forget terminal tasks finished before that time, at most `limit`, oldest first.
+
+        Never an open task, nor one whose follow-up is not done.
+        """
 
     async def count_tasks(self) -> dict[str, int]:
         """Status -> number of client tasks, for every status."""

@@ -20,6 +20,7 @@ from miroir.telemetry import get_logger
 _log = get_logger(__name__)
 
 _RETRY_S: Final = 1.0
+_LONGEST_RETRY_S: Final = 60.0
 
 FollowUp = Callable[[TaskRow], Awaitable[None]]
 
@@ -42,20 +43,25 @@ class FollowUps:
 
     async def run(self) -> None:
         """Do what a process before this one left, then what comes, for ever. A worker for the supervisor."""
+        pause = _RETRY_S
         while True:
             self._news = trio.Event()
             left = False
             for task in await self._store.list_follow_ups():
-                left = not await self._done(task) or left
-            with trio.move_on_after(_RETRY_S if left else math.inf):
+                left = not await self._done(task, pause) or left
+            with trio.move_on_after(pause if left else math.inf) as waiting:
                 await self._news.wait()
+            pause = min(pause * 2, _LONGEST_RETRY_S) if waiting.cancelled_caught else _RETRY_S
 
-    async def _done(self, task: TaskRow) -> bool:
+    async def _done(self, task: TaskRow, pause: float) -> bool:
         try:
             for follow_up in self._follow_ups:
                 await follow_up(task)
             await self._store.finish_follow_up(task.uid)
         except (ApiError, StoreError) as failure:
-            _log.warning("follow-up put off", task_uid=task.uid, reason=str(failure), retry_in_s=_RETRY_S)
+            _log.warning("follow-up put off", task_uid=task.uid, reason=str(failure), retry_in_s=pause)
+            return False
+        except Exception:  # noqa: BLE001 - a mistake of ours about one task must not keep the others waiting
+            _log.exception("follow-up failed", task_uid=task.uid, retry_in_s=pause)
             return False
         return True

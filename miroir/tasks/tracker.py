@@ -204,9 +204,12 @@ class TaskTracker:
         # A run before this one may have ended with the store away, after the last word of a task's nodes was heard.
         await self._judge_all(self._book.uids())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._follow_ups.run)
             for node in self._cluster.clients:
                 nursery.start_soon(self._follow_node, node)
+
+    async def run_follow_ups(self) -> None:
+        """Do what follows from failed tasks, for ever. A worker for the supervisor, apart from the polling."""
+        await self._follow_ups.run()
 
     # -- one node ----------------------------------------------------------------------------------------------------
 

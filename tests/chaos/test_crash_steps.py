@@ -36,7 +36,7 @@ def test_settings_no_node_could_apply_are_taken_back_after_a_crash_right_behind_
     wait_until(lambda: not chaos.server.running, 30, "the server dead behind the settlement")
     chaos.server.kill()
     chaos.server.start()
-    chaos.server.wait_serving()
+    chaos.server.wait_serving(60)
     chaos.wait_all_healthy()
     assert client.wait_task(task)["status"] == "failed"
     wait_until(lambda: client.get("/indexes/books/settings") == before, 30, "the settings taken back")
@@ -46,6 +46,22 @@ def test_settings_no_node_could_apply_are_taken_back_after_a_crash_right_behind_
         shown = node.api.get("/indexes/books/settings")
         assert "price" not in shown["sortableAttributes"]
         assert shown["stopWords"] == ["the"]
+
+
+def test_a_deletion_that_every_node_was_told_of_before_a_crash_has_not_failed(chaos: ChaosCluster) -> None:
+    """A node fails the second deletion of an index, and knows of how many documents the first one rid it."""
+    client = chaos.client
+    client.create_index("books", "id")
+    client.add_documents("books", [{"id": number} for number in range(5)])
+    chaos.server.crash_at("after a send", 2)
+    task = client.delete("/indexes/books")
+    wait_until(lambda: not chaos.server.running, 30, "the server dead behind its word to the last node")
+    for node in chaos.nodes:
+        wait_until(lambda node=node: node.api.get("/indexes", limit=1000)["total"] == 1, 30, "the index dropped")
+    chaos.server.kill()
+    chaos.server.start()
+    chaos.server.wait_serving(60)
+    assert client.succeeded(task)["details"] == {"deletedDocuments": 5}
 
 
 def test_an_answer_that_a_crash_overtook_behind_the_commit_is_given_to_who_asks_again(chaos: ChaosCluster) -> None:
@@ -68,7 +84,7 @@ def test_an_answer_that_a_crash_overtook_behind_the_commit_is_given_to_who_asks_
         edit()
     chaos.server.kill()
     chaos.server.start()
-    chaos.server.wait_serving()
+    chaos.server.wait_serving(60)
     chaos.wait_all_healthy()
     again = edit()
     assert again.status_code == 202

@@ -50,7 +50,7 @@ def test_killed_at_a_step_of_a_change_it_is_whole_or_not_there(chaos: ChaosClust
     wait_until(lambda: not chaos.server.running, 30, "the server dead")
     chaos.server.kill()
     chaos.server.start()
-    chaos.server.wait_serving()
+    chaos.server.wait_serving(60)
     chaos.wait_all_healthy()
     if task is not None:
         assert client.succeeded(task)["details"] == {"stopWords": ["new"]}

@@ -166,7 +166,8 @@ def prune_tasks(tx: Tx, finished_before: str, limit: int) -> int:
     """`Store.prune_tasks`: how many were forgotten."""
     return tx.db.execute(
         "DELETE FROM tasks WHERE uid IN (SELECT uid FROM tasks "
-        "WHERE status IN ('succeeded', 'failed', 'canceled') AND finished_ns < ? ORDER BY finished_ns, uid LIMIT ?)",
+        "WHERE status IN ('succeeded', 'failed', 'canceled') AND finished_ns < ? "
+        "AND uid NOT IN (SELECT task_uid FROM follow_ups) ORDER BY finished_ns, uid LIMIT ?)",
         (nanoseconds(finished_before), limit),
     ).rowcount
 

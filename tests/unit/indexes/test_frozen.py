@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from miroir.indexes import Registry
@@ -14,7 +15,7 @@ from miroir.indexes.broadcast import BroadcastKnobs, SettingsBroadcast
 from miroir.indexes.node_index import NodeIndex
 from miroir.indexes.versions import NodeVersions
 from miroir.nodes import NodeTaskView
-from miroir.store import NodeTask
+from miroir.store import NodeTask, StoreUnavailable
 from miroir.tasks import TaskTracker
 from tests.unit.cluster.memory_node import INDEX, fleet
 from tests.unit.cluster.topologies import plain
@@ -22,17 +23,28 @@ from tests.unit.store.samples import new_task
 
 
 class _Refusing:
-    """Stands in for the aligner: the node that comes second cannot do the change."""
+    """Stands in for the aligner: the node that comes second cannot do the change.
+
+    `store_away`: when it is taken back then, the store cannot be told what nodes have.
+    """
+
+    def __init__(self, *, store_away: bool) -> None:
+        self._store_away = store_away
+        self._refused = False
 
     async def align(self, physical_uid: str, node: str) -> bool:
         await trio.lowlevel.checkpoint()
+        if self._refused and self._store_away:
+            raise StoreUnavailable("away")
         if node == "meili-1":
+            self._refused = True
             view: Any = NodeTaskView(uid=1, status="failed")
             raise NotAligned("it failed", view)
         return False
 
 
-async def test_a_frozen_index_thaws_when_its_change_is_taken_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store_away", [False, True])
+async def test_a_frozen_index_thaws_when_its_change_is_taken_back(tmp_path: Path, store_away: bool) -> None:
     async with fleet(tmp_path, plain(1, 2, 2)) as running:
         running.all_identified()
         await running.add_index(2)
@@ -41,7 +53,7 @@ async def test_a_frozen_index_thaws_when_its_change_is_taken_back(tmp_path: Path
         registry = Registry(exact_ties=True)
         registry.load(await running.store.list_indexes())
         tracker = TaskTracker(running.cluster, running.store, lambda _, text: text, lambda _: None)
-        aligner: Any = _Refusing()
+        aligner: Any = _Refusing(store_away=store_away)
         phases: Any = _Quiet()
         broadcast = SettingsBroadcast(
             running.cluster,

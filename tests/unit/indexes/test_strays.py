@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import trio
 
-from miroir.cluster import Lanes
+from miroir.cluster import SCRATCH_PREFIX, Lanes
 from miroir.indexes import GarbageCollector, Strays
 from miroir.indexes.settings import node_settings
 from miroir.nodes import NodeAnswerError
@@ -90,6 +91,14 @@ async def test_what_is_not_proved_to_be_ours_is_left_alone(disks: Disks) -> None
         "_miroir_scratch": {},
     }
     assert await disks.dropped(0.0, HOUR_S, 2 * HOUR_S) == set()
+
+
+async def test_a_scratch_index_that_nobody_dropped_is_dropped(disks: Disks) -> None:
+    """Its node made it when nobody waited for its verdict any more."""
+    scratch = f"{SCRATCH_PREFIX}_{uuid4().hex}"
+    disks.indexes["meili-1"] = {scratch: {}, INDEX: OURS}
+    assert await disks.dropped(0.0, HOUR_S - 1) == set()
+    assert await disks.dropped(HOUR_S) == {("meili-1", scratch)}
 
 
 async def test_an_hour_begins_anew_for_what_was_gone_meanwhile(disks: Disks) -> None:

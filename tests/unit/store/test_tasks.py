@@ -107,6 +107,15 @@ async def test_pruning_takes_the_oldest_and_never_an_open_one(store: Store) -> N
     assert [task.uid for task in (await store.list_tasks(TaskQuery())).tasks] == [0]
 
 
+async def test_pruning_leaves_what_something_has_still_to_follow_from(store: Store) -> None:
+    task = await store.add_task(new_task(physical_uid="books"))
+    await store.settle(settlement(task, status="failed"))
+    assert await store.prune_tasks("2100-01-01T00:00:00Z", 5) == 0
+    assert [each.uid for each in await store.list_follow_ups()] == [task.uid]
+    await store.finish_follow_up(task.uid)
+    assert await store.prune_tasks("2100-01-01T00:00:00Z", 5) == 1
+
+
 async def test_counts_follow_every_change(store: Store) -> None:
     empty = dict.fromkeys(("enqueued", "processing", "succeeded", "failed", "canceled"), 0)
     assert await store.count_tasks() == empty

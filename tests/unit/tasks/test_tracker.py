@@ -78,6 +78,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 async def running(tracker: TaskTracker) -> AsyncIterator[None]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tracker.run)
+        nursery.start_soon(tracker.run_follow_ups)
         yield
         nursery.cancel_scope.cancel()
 
@@ -258,6 +259,27 @@ async def test_a_follow_up_that_does_not_get_through_is_tried_again(rig: Rig) ->
             node.shows(UID, "failed")
         await eventually(lambda: told, what="the third try")
     assert told == [await rig.known(task.uid)]
+
+
+async def test_a_follow_up_that_is_a_mistake_keeps_no_other_waiting(rig: Rig) -> None:
+    poison, other = await rig.write(uids=(UID,)), await rig.write(uids=(UID + 1,))
+    tried: list[int] = []
+    told: list[int] = []
+
+    async def mistaken(failed: TaskRow) -> None:
+        await trio.lowlevel.checkpoint()
+        tried.append(failed.uid)
+        if failed.uid == poison.uid and tried.count(poison.uid) < 3:
+            raise KeyError("a mistake of ours")
+        told.append(failed.uid)
+
+    rig.tracker.on_failed(mistaken)
+    async with running(rig.tracker):
+        for node in rig.nodes.values():
+            node.shows(UID, "failed")
+            node.shows(UID + 1, "failed")
+        await eventually(lambda: len(told) == 2, what="both follow-ups done")
+    assert told == [other.uid, poison.uid]
 
 
 async def test_nothing_follows_from_success(rig: Rig) -> None:
