@@ -32,10 +32,11 @@ from bench.load import saturating_tool
 from bench.parts import Bench, Part, Round
 from bench.report import BASE, OURS, lines_of, markdown_of, save, table_of
 from bench.searches import Searches
+from bench.slow import Slow
 from bench.work import Work
 from miroir.cli.dev_process import scratch_directory
 
-PARTS: Final[tuple[type[Part], ...]] = (Cpu, Work, Searches, Footprint, Ingest)
+PARTS: Final[tuple[type[Part], ...]] = (Cpu, Work, Searches, Slow, Footprint, Ingest)
 ROUNDS: Final = 5
 _HERE: Final = Path(__file__).resolve().parents[1]
 
@@ -66,7 +67,7 @@ def running(base: str | None) -> Iterator[Bench]:
         for server in servers:
             stack.callback(server.stop)
             server.start()
-        yield Bench(plain, miroirs)
+        yield Bench(plain, miroirs, stack)
 
 
 def main() -> int:

@@ -92,10 +92,10 @@ def make_index(target: Target, index: str = INDEX_UID, settings: Mapping[str, An
     finish(target, call(target, "PATCH", f"/indexes/{index}/settings", settings)["taskUid"])
 
 
-def fill(target: Target) -> None:
-    """The corpus of the searches."""
+def fill(target: Target, count: int = CORPUS) -> None:
+    """The corpus of the searches, or its beginning."""
     make_index(target)
-    tasks = [call(target, "POST", f"/indexes/{INDEX_UID}/documents", batch)["taskUid"] for batch in batches(CORPUS)]
+    tasks = [call(target, "POST", f"/indexes/{INDEX_UID}/documents", batch)["taskUid"] for batch in batches(count)]
     for uid in tasks:
         finish(target, uid)
 
@@ -201,14 +201,24 @@ class Canned(Child):
             listed = json.loads(connection.getresponse().read())
         return [(node, base64.b64decode(asked), base64.b64decode(answer)) for node, asked, answer in listed]
 
+    def late(self, node: int, seconds: float, every: int) -> None:
+        """Have every so-manieth search of that node (its own port) be answered so much later, from now on."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[node], timeout=60)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/_late/{round(seconds * 1000)}/{every}")
+            connection.getresponse().read()
+
 
 class Miroir:
     """A checkout under measurement: its server, its nodes, and what stands in for them."""
 
-    def __init__(self, name: str, checkout: Path, directory: Path) -> None:
+    def __init__(self, name: str, checkout: Path, directory: Path, *, rf: int = 1, corpus: int = CORPUS) -> None:
+        """`rf`: copies of each shard. `corpus`: documents it is filled with."""
         self.name = name
         self.checkout = checkout
+        self.directory = directory
         self.key = _KEYS.master or ""
+        self._corpus = corpus
         self._directory = directory / name
         self.nodes = [
             MeilisearchNode(
@@ -223,7 +233,7 @@ class Miroir:
         self._config = server_config(
             self.nodes,
             groups=1,
-            rf=1,
+            rf=rf,
             shards=_SHARDS,
             port=free_port(),
             metrics_port=free_port(),
@@ -249,7 +259,7 @@ class Miroir:
             node.wait_serving()
         self.server.start()
         self.server.wait_serving()
-        fill(self)
+        fill(self, self._corpus)
 
     def stop(self) -> None:
         self.server.kill()
@@ -271,6 +281,11 @@ class Miroir:
             self._restart(self._canned.ports)
             os.sched_setaffinity(self.pid, proxy_core())
             self._is_canned = True
+
+    def make_late(self, node: int, seconds: float, *, every: int) -> None:
+        """Have a node's stand-in (its own port) be late with every so-manieth search, by so much; 0: in time again."""
+        self.ask_canned()
+        self._canned.late(node, seconds, every)
 
     def restart(self) -> float:
         """Seconds from the start of the process until it is ready to serve."""

@@ -7,6 +7,7 @@ To add one: a class with a `name`, a `title`, its `figures`, and a `round` that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -35,6 +36,8 @@ class Bench:
 
     plain: PlainNode
     miroirs: Sequence[Miroir]
+    ending: ExitStack
+    """What a part starts for itself is ended with the rest by a callback here."""
 
 
 class Part(Protocol):

@@ -4,17 +4,22 @@ The first time it sees a search it asks the real node behind the port and keeps 
 the answer costs some 8 us and no node. Everything else (probes, tasks, settings) goes to the node every time. Nothing
 may be written while it stands there, except by way of starting it again.
 
-Orders of our own, on any of the ports: `GET /_recorded` lists every search seen with its answer, as JSON.
+Orders of our own: `GET /_recorded`, on any of the ports, lists every search seen with its answer, as JSON;
+`GET /_late/{milliseconds}/{every}` has every so-manieth answer from memory on this port come late from now on.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import select
 import socket
 import sys
 from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import count
+from time import monotonic
 
 _CHUNK = 1 << 18
 
@@ -51,6 +56,11 @@ class Relay:
         self._clients: dict[int, tuple[socket.socket, int]] = {}
         self._partial: dict[int, bytes] = {}
         self._answers: dict[int, dict[bytes, bytes]] = {}
+        self._late: dict[int, tuple[float, int]] = {}
+        """By node: how many seconds, and which answers."""
+        self._turns: dict[int, count[int]] = {}
+        self._due: list[tuple[float, int, socket.socket, bytes]] = []
+        """Answers held back: when they go, a number to tell equals apart, and to whom."""
         for port, node in ports:
             listener = socket.create_server(("127.0.0.1", port), backlog=1024)
             self._listeners[listener.fileno()] = (listener, node)
@@ -60,7 +70,7 @@ class Relay:
     def run(self) -> None:
         listeners, clients, partial = self._listeners, self._clients, self._partial
         while True:
-            for number, _ in self._poll.poll():
+            for number, _ in self._poll.poll(self._send_due()):
                 if number in listeners:
                     self._accept(*listeners[number])
                     continue
@@ -74,7 +84,8 @@ class Relay:
                     continue
                 known = self._answers[node].get(data)
                 if known is not None:
-                    client.sendall(known)
+                    if node not in self._late or not self._hold(node, client, known):
+                        client.sendall(known)
                     continue
                 data = partial.pop(number, b"") + data
                 length = _whole(data)
@@ -82,6 +93,26 @@ class Relay:
                     partial[number] = data
                 else:
                     client.sendall(self._answer(node, data))
+
+    def _hold(self, node: int, client: socket.socket, answer: bytes) -> bool:
+        """Keep an answer back if its turn has come to be late."""
+        seconds, every = self._late[node]
+        turn = next(self._turns[node])
+        if turn % every:
+            return False
+        heappush(self._due, (monotonic() + seconds, turn, client, answer))
+        return True
+
+    def _send_due(self) -> float | None:
+        """Send what has been held back for long enough; seconds until the next, None if there is none."""
+        while self._due:
+            left = self._due[0][0] - monotonic()
+            if left > 0:
+                return left
+            _, _, client, answer = heappop(self._due)
+            with contextlib.suppress(OSError):  # whoever asked did not wait
+                client.sendall(answer)
+        return None
 
     def _accept(self, listener: socket.socket, node: int) -> None:
         client, _ = listener.accept()
@@ -98,6 +129,11 @@ class Relay:
         line = request.partition(b"\r\n")[0]
         if line.startswith(b"GET /_recorded "):
             return self._recorded()
+        if line.startswith(b"GET /_late/"):
+            milliseconds, every = line.split()[1].split(b"/")[2:]
+            self._late[node] = (int(milliseconds) / 1000, int(every))
+            self._turns[node] = count(1)
+            return b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
         answers = self._answers[node]
         known = answers.get(request)
         if known is None:
