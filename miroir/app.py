@@ -103,7 +103,17 @@ from miroir.indexes import (
 from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
-from miroir.search import Bounds, DocumentReader, FederatedSearch, Planner, Scatter, SearchService, SimilarDocuments
+from miroir.search import (
+    Bounds,
+    DocumentReader,
+    FederatedSearch,
+    Planner,
+    Scatter,
+    SearchService,
+    SimilarDocuments,
+    VectorKnobs,
+    VectorSearch,
+)
 from miroir.security import AdminDoor, DataDoor, Keyring, KeyService, KeySync
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
@@ -367,8 +377,15 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     )
     if config.aliases.enabled:
         await aliases.load()
-    searches = SearchService(scatter, policy)
-    similar = SimilarDocuments(scatter, planner, policy, over_fetch=config.vector_search.over_fetch_factor)
+    vectors = VectorKnobs(
+        config.vector_search.enabled,
+        config.vector_search.over_fetch_factor,
+        config.vector_search.merge_strategy,
+        config.vector_search.hybrid_alpha_default,
+        config.vector_search.rrf_k,
+    )
+    searches = SearchService(scatter, policy, VectorSearch(scatter, planner, policy, vectors))
+    similar = SimilarDocuments(scatter, planner, policy, vectors)
     copies = NodeCopies(cluster, store, registry, aligner, batch_size=config.rebalancer.migration_batch_size)
     repairer = Repairer(
         cluster, store, registry, tracker, holds, copies, peer=peer, hold_ms=config.rebalancer.cutover_hold_ms

@@ -12,6 +12,7 @@ import orjson
 from miroir.api.document_routes import degraded_shards
 from miroir.api.messages import Request, Response
 from miroir.api.multi_search_verdict import judge, whole
+from miroir.api.over_fetch import over_fetch
 from miroir.api.reading import json_object
 from miroir.api.routing import Router
 from miroir.api.settings_version import check_version
@@ -146,7 +147,7 @@ class MultiSearchResource:
         index = indexes[uid] = self._registry.get_for_reads(uid)
         check_version(request, index)
         body = {name: value for name, value in query.items() if name not in ("indexUid", "federationOptions")}
-        return await self._searches.search(index, request.access.narrowed(uid, body))
+        return await self._searches.search(index, request.access.narrowed(uid, body), over_fetch(request))
 
     async def _refuse_first(self, body: Mapping[str, Any], outcomes: Sequence[Found | ApiError]) -> None:
         """Raise the first error, said of its place. A node reads the whole request before it searches for any of it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from miroir.api.document_routes import degraded_shards, to_scratch
 from miroir.api.messages import Request, Response
+from miroir.api.over_fetch import over_fetch
 from miroir.api.query_body import SEARCH_PARAMETERS, SIMILAR_PARAMETERS, Reader, query_body
 from miroir.api.reading import NULL_FILTER, json_object
 from miroir.api.routing import Router
@@ -40,7 +41,7 @@ class SearchResource:
         """A search over all shards."""
         body = await json_object(self._verdicts, request, "/indexes/{index}/search")
         index = await self._index(request, "/search")
-        return _answer(index, await self._searches.search(index, request.access.narrowed(index.uid, body)))
+        return _answer(index, await self._search(request, index, body))
 
     async def search_by_query(self, request: Request) -> Response:
         """The same by query parameters. What is wrong with them a node says in other words than of a body."""
@@ -49,7 +50,7 @@ class SearchResource:
         if body.get("filter", "") is None:
             raise node_error(400, "invalid_search_filter", NULL_FILTER)
         try:
-            return _answer(index, await self._searches.search(index, request.access.narrowed(index.uid, body)))
+            return _answer(index, await self._search(request, index, body))
         except ApiError as refusal:
             if refusal.status == 400:
                 await self._check(request, "/search")
@@ -80,8 +81,12 @@ class SearchResource:
             raise node_error(400, "invalid_similar_filter", NULL_FILTER)
         return found
 
+    async def _search(self, request: Request, index: Index, body: Mapping[str, Any]) -> Found:
+        return await self._searches.search(index, request.access.narrowed(index.uid, body), over_fetch(request))
+
     async def _find_similar(self, request: Request, index: Index, body: Mapping[str, Any]) -> Response:
-        return _answer(index, await self._similar.find(index, request.access.narrowed(index.uid, body)))
+        body = request.access.narrowed(index.uid, body)
+        return _answer(index, await self._similar.find(index, body, over_fetch(request)))
 
     async def _query_body(self, request: Request, route: str, parameters: Mapping[str, Reader]) -> dict[str, Any]:
         """The query string as a body; a node's refusal of it, or ours of what only a node understands."""

@@ -50,7 +50,6 @@ UNBUILT_KEYS: Final = {
     "server": frozenset({"trusted_proxies", "workers"}),
     "task_registry": frozenset({"cache_size", "redis_pool_max"}),
     "task_store": frozenset({"url"}),
-    "vector_search": frozenset({"enabled", "hybrid_alpha_default", "merge_strategy", "rrf_k"}),
 }
 """Single knobs of sections that are built."""
 

@@ -1,5 +1,6 @@
 """Searches and document reads over shards: plan, scatter, merge."""
 
+from miroir.search.asking import Found
 from miroir.search.documents import DocumentReader, Listed
 from miroir.search.federated import (
     FederatedQuery,
@@ -14,8 +15,9 @@ from miroir.search.federation import FederatedSearch
 from miroir.search.multi_search import Bounds, side_by_side
 from miroir.search.planner import Planner
 from miroir.search.scatter import Scatter
-from miroir.search.service import Found, SearchService
+from miroir.search.service import SearchService
 from miroir.search.similar import SimilarDocuments
+from miroir.search.vectors import VectorKnobs, VectorSearch
 
 __all__ = [
     "Bounds",
@@ -29,6 +31,8 @@ __all__ = [
     "Scatter",
     "SearchService",
     "SimilarDocuments",
+    "VectorKnobs",
+    "VectorSearch",
     "read_federation",
     "read_queries",
     "readable_part",

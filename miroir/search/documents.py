@@ -17,6 +17,7 @@ from miroir.errors import node_error
 from miroir.indexes import Index, refusal_of
 from miroir.indexes.filterable import injected_filter
 from miroir.nodes import NodeCall
+from miroir.search.asking import UnavailablePolicy, judge_coverage, shard_unavailable
 from miroir.search.display import cut_to
 from miroir.search.listing import (
     Criterion,
@@ -32,7 +33,6 @@ from miroir.search.listing import (
 from miroir.search.plan import Plan
 from miroir.search.planner import Planner
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
-from miroir.search.service import UnavailablePolicy, judge_coverage, shard_unavailable
 from miroir.stamps import SEQ_FIELD, shard_filter, strip
 
 _BY_INSERTION: Final = f"{SEQ_FIELD}:asc"

@@ -12,13 +12,13 @@ from typing import Final
 
 from miroir.errors import ApiError, miroir_error
 from miroir.indexes import Index
+from miroir.search.asking import Found, UnavailablePolicy, ask_shards
 from miroir.search.federated import FederatedQuery, Federation
 from miroir.search.federated_merge import IndexFound, merge_federated, parse_federated
 from miroir.search.federated_parts import Asked, Part, Query, alike, count_body, facets_body, part_of, query_body
 from miroir.search.federated_refusals import Indexes, Judge
 from miroir.search.multi_search import Bounds, side_by_side
 from miroir.search.scatter import Scatter
-from miroir.search.service import Found, UnavailablePolicy, ask_shards
 
 _PROXIED: Final = ((b"meili-proxy-search", b"true"),)
 _OFF: Final = "feature_not_enabled"

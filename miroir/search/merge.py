@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 
 from miroir.search.distinct import facet_values, keep_distinct
 from miroir.search.facets import Buckets, FacetPlan, FacetStats, Stats, distribution, gather, merge_stats
-from miroir.search.ranking import DETAILS_MEMBER, key_of, merged
+from miroir.search.hybrid import is_semantic
+from miroir.search.ranking import key_of, merged
 from miroir.search.request import Prepared
 
 _NODE_CUT: Final = 1000
@@ -101,36 +102,59 @@ def _totals(prepared: Prepared, total: int) -> bytes:
     )
 
 
-def _semantic_hits(page: Sequence[bytes]) -> int:
-    return sum(1 for hit in page if b'"vectorSort":{' in hit[max(0, hit.rfind(DETAILS_MEMBER)) :])
-
-
 def _first(members: Sequence[msgspec.Raw]) -> bytes:
     """The first of these members that came at all; empty if none did."""
     return next(filter(None, map(bytes, members)), b"")
 
 
-def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
-    """The client's answer. The same answers in the same order give the same bytes; none at all is a valid input."""
+class Ranking(NamedTuple):
+    """The nodes' lists as one, as far as the client's window reaches."""
+
+    hits: list[bytes]
+    """From the best hit to the last one needed, as the nodes sent them."""
+    total: int
+    """How many documents match, `maxTotalHits` aside."""
+    dropped: list[Any]
+    """Documents that `distinct` took out on the way (decoded)."""
+
+
+def rank(answers: Sequence[NodeAnswer], prepared: Prepared, *, times: int = 1) -> Ranking:
+    """The hits in order, so many `times` as the window needs; no answer at all is a valid input."""
     index, window = prepared.index, prepared.window
-    cap = index.max_total_hits
     key = key_of(prepared.order, exact_ties=index.exact_ties, semantic_ratio=prepared.semantic_ratio)
     ranked = merged([answer.hits for answer in answers], key)
     total = sum([answer.total for answer in answers])
-    dropped: list[Any] = []
-    if prepared.distinct is not None and len(answers) > 1:
-        kept, dropped = keep_distinct(ranked, prepared.distinct, cap if window.paged else window.reach)
-        page = kept[window.offset : window.offset + window.limit]
-        candidates = total = total - len(dropped)
-    else:
-        page = list(islice(ranked, window.offset, window.offset + window.limit))
-        candidates = total
-    total = min(total, cap)
+    most = min(window.reach * times, index.max_total_hits)
+    if prepared.distinct is None or len(answers) < 2:
+        return Ranking(list(islice(ranked, most)), total, [])
+    hits, dropped = keep_distinct(ranked, prepared.distinct, index.max_total_hits if window.paged else most)
+    return Ranking(hits, total - len(dropped), dropped)
 
+
+def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
+    """The client's answer. The same answers in the same order give the same bytes; none at all is a valid input."""
+    window = prepared.window
+    ranking = rank(answers, prepared)
+    page = ranking.hits[window.offset : window.offset + window.limit]
+    by_vector = any(answer.semantic_hit_count is not None for answer in answers)
     present = prepared.presentation.presenter()
+    return write(
+        answers, prepared, ranking, [present(hit) for hit in page], sum(map(is_semantic, page)) if by_vector else None
+    )
+
+
+def write(
+    answers: Sequence[NodeAnswer],
+    prepared: Prepared,
+    ranking: Ranking,
+    shown: Sequence[bytes],
+    semantic_hits: int | None,
+) -> bytes:
+    """An answer around the hits shown. `semantic_hits`: how many were found by vector; None: no vector took part."""
+    cap = prepared.index.max_total_hits
     parts = [
         b'{"hits":[',
-        b",".join([present(hit) for hit in page]),
+        b",".join(shown),
         b'],"query":',
         bytes(answers[0].query) if answers else orjson.dumps(prepared.query),
     ]
@@ -138,15 +162,15 @@ def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
     if vector:
         parts += (b',"queryVector":', vector)
     parts.append(b',"processingTimeMs":%d' % max([answer.processing_time_ms for answer in answers], default=0))
-    parts.append(_totals(prepared, total))
+    parts.append(_totals(prepared, min(ranking.total, cap)))
     if prepared.facets is not None:
-        parts.append(_facet_members(answers, prepared.facets, candidates, cap, dropped))
+        parts.append(_facet_members(answers, prepared.facets, ranking.total, cap, ranking.dropped))
     uid = _first([answer.request_uid for answer in answers])
     if uid:
         parts += (b',"requestUid":', uid)
     if any(answer.degraded for answer in answers):
         parts.append(b',"degraded":true')
-    if any(answer.semantic_hit_count is not None for answer in answers):
-        parts.append(b',"semanticHitCount":%d' % _semantic_hits(page))
+    if semantic_hits is not None:
+        parts.append(b',"semanticHitCount":%d' % semantic_hits)
     parts.append(b"}")
     return b"".join(parts)

@@ -47,7 +47,7 @@ class Order(Enum):
     DETAILS = "details"
     """Rule by rule: the score leaves sorts out."""
     HYBRID = "hybrid"
-    """The score or similarity times its weight, as a node unites its two lists."""
+    """The score or similarity times its weight, where nodes have united their two lists themselves."""
 
 
 def seq_of(hit: bytes) -> bytes:
@@ -102,7 +102,7 @@ _TEXT: Final = 1
 _MISSING: Final = (2, 0)
 
 
-def _sort_element(rule: str, detail: dict[str, Any]) -> Key:
+def sort_element(rule: str, detail: dict[str, Any]) -> Key:
     descending = rule.endswith(":desc")
     value = detail["distance"] if "distance" in detail else detail.get("value")
     if isinstance(value, bool):
@@ -121,10 +121,10 @@ def _element(rule: str, detail: dict[str, Any]) -> Key:
         return (_NUMBER, -(detail["similarity"] or 0.0))
     if rule == "skipped":
         return (_NUMBER, 0.0)
-    return _sort_element(rule, detail)
+    return sort_element(rule, detail)
 
 
-def _rule_order(item: tuple[str, dict[str, Any]]) -> int:
+def rule_order(item: tuple[str, dict[str, Any]]) -> int:
     order: int = item[1]["order"]
     return order
 
@@ -157,7 +157,7 @@ def _details_key(*, exact_ties: bool) -> KeyOf:
         names = tuple(details)
         rules = orders.get(names)
         if rules is None:
-            rules = orders[names] = [name for name, _ in sorted(details.items(), key=_rule_order)]
+            rules = orders[names] = [name for name, _ in sorted(details.items(), key=rule_order)]
         elements: list[Key] = []
         for rule in rules:
             detail = details[rule]
@@ -233,7 +233,7 @@ def key_of(order: Order, *, exact_ties: bool, semantic_ratio: float = 0.5) -> Ke
                 score = (similarity.get("similarity") or 0.0) * semantic_ratio
             else:
                 score = score_of(hit) * (1.0 - semantic_ratio)
-            sorts = [_sort_element(rule, detail) for rule, detail in rules.items() if "value" in detail]
+            sorts = [sort_element(rule, detail) for rule, detail in rules.items() if "value" in detail]
             return (-level(score), *sorts)
 
         return hybrid_key

@@ -15,6 +15,7 @@ from miroir.indexes.view import IndexView
 from miroir.search.attributes import refuse_injected
 from miroir.search.display import Presentation
 from miroir.search.facets import FacetPlan
+from miroir.search.hybrid import Kind, kind_of, ratio_of
 from miroir.search.node_body import NodeBody
 from miroir.search.ranking import Order
 from miroir.stamps import RESERVED_FIELDS, SEQ_FIELD, STAMP_FIELDS
@@ -124,22 +125,18 @@ def _shown_crops(crops: list[str], displayed: frozenset[str] | None) -> list[str
     return shown
 
 
-def _order(body: Mapping[str, Any], index: IndexView) -> tuple[Order, float]:
-    hybrid = body.get("hybrid")
-    ratio = 0.5
-    if isinstance(hybrid, Mapping):
-        given = hybrid.get("semanticRatio", 0.5)
-        ratio = float(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else 0.5
-        if 0.0 < ratio < 1.0:
-            return Order.HYBRID, ratio
-        if ratio > 0.0:
-            return Order.DETAILS, ratio
+def _order(body: Mapping[str, Any], index: IndexView, *, is_part: bool) -> Order:
+    kind = kind_of(body)
+    if kind is Kind.HYBRID and not is_part:
+        return Order.HYBRID
+    if kind is not Kind.KEYWORD:
+        return Order.DETAILS
     if body.get("sort") or any(rule.endswith(_SORT_RULES) for rule in index.ranking_rules):
-        return Order.DETAILS, ratio
+        return Order.DETAILS
     query = body.get("q")
     if query is None or (isinstance(query, str) and not query.strip()):
-        return Order.SEQ, ratio
-    return Order.SCORE, ratio
+        return Order.SEQ
+    return Order.SCORE
 
 
 def _facet_plan(body: dict[str, Any], index: IndexView) -> FacetPlan | None:
@@ -210,9 +207,23 @@ def _fit_fields(
     return has_stamps, has_formatted, frozenset(retrieve), None if all_formatted else frozenset({*retrieve, *formats})
 
 
-def prepare(body: Mapping[str, Any], index: IndexView, *, federated: Window | None = None) -> Prepared:
+def window_of(body: Mapping[str, Any], index: IndexView) -> Window:
+    """The hits a search asks for; none if a node will refuse what is asked."""
+    return _window(body, index.max_total_hits) or Window(0, 0, False, _DEFAULT_LIMIT, 1)
+
+
+def prepare(
+    body: Mapping[str, Any],
+    index: IndexView,
+    *,
+    over_fetch: int = 1,
+    is_part: bool = False,
+    federated: Window | None = None,
+) -> Prepared:
     """What the nodes are asked for a client's search `body`, any JSON object.
 
+    `over_fetch`: how many times the hits wanted each node is asked for. `is_part`: the hits are to be united with those
+    of another search (`miroir.search.hybrid`), so each must bring its scores and its insertion stamp.
     `federated`: the window of the federated search that this is a query of. Then the nodes are not asked for pages, and
     every document carries the stamp by which it is known again among those of other queries.
 
@@ -222,7 +233,7 @@ def prepare(body: Mapping[str, Any], index: IndexView, *, federated: Window | No
     refuse_injected(body, index)
     asked = dict(body)
     window = federated or _window(asked, index.max_total_hits)
-    order, ratio = _order(asked, index)
+    order = _order(asked, index, is_part=is_part)
     distinct = asked.get("distinct")
     if not isinstance(distinct, str):
         distinct = index.distinct
@@ -230,12 +241,12 @@ def prepare(body: Mapping[str, Any], index: IndexView, *, federated: Window | No
 
     keep_score, keep_details = _flag(body, "showRankingScore"), _flag(body, "showRankingScoreDetails")
     has_score, has_details = keep_score, keep_details
-    if order in (Order.SCORE, Order.HYBRID):
+    if order in (Order.SCORE, Order.HYBRID) or is_part:
         has_score = _set_flag(asked, "showRankingScore")
-    if order in (Order.DETAILS, Order.HYBRID):
+    if order in (Order.DETAILS, Order.HYBRID) or is_part:
         has_details = _set_flag(asked, "showRankingScoreDetails")
     needed = _merge_fields(index, order, distinct, facets)
-    if federated is not None:
+    if is_part or federated is not None:
         needed.add(SEQ_FIELD)
     has_stamps, has_formatted, retrieve, formatted = _fit_fields(asked, index, needed)
 
@@ -243,7 +254,8 @@ def prepare(body: Mapping[str, Any], index: IndexView, *, federated: Window | No
         window = Window(0, 0, False, _DEFAULT_LIMIT, 1)
     elif federated is None:
         # With `distinct` the exact total of page mode can only be counted over all winners of all nodes.
-        reach = index.max_total_hits if distinct is not None and window.paged else window.reach
+        counts_winners = distinct is not None and window.paged
+        reach = index.max_total_hits if counts_winners else min(window.reach * over_fetch, index.max_total_hits)
         if window.paged:
             asked["page"] = 1
             asked["hitsPerPage"] = reach
@@ -256,7 +268,7 @@ def prepare(body: Mapping[str, Any], index: IndexView, *, federated: Window | No
         index=index,
         window=window,
         order=order,
-        semantic_ratio=ratio,
+        semantic_ratio=ratio_of(body),
         query=query if isinstance(query, str) else "",
         distinct=distinct,
         facets=facets,

@@ -78,7 +78,8 @@ class Gathered(msgspec.Struct, Generic[Answer]):
 class Request(msgspec.Struct, Generic[Answer], frozen=True):
     """A read of one index. `parse` may raise `ValueError` or a msgspec error: then the node has failed.
 
-    `is_empty(status)`: a refusal with that status counts as an answer that holds nothing.
+    `is_empty(status)`: a refusal with that status counts as an answer that holds nothing. `extra_s`: seconds that a
+    node may take beyond its timeout, for what it waits for itself.
     """
 
     physical_uid: str
@@ -86,6 +87,7 @@ class Request(msgspec.Struct, Generic[Answer], frozen=True):
     call: Callable[[tuple[int, ...]], NodeCall]
     parse: Callable[[bytes], Answer]
     is_empty: Callable[[int], bool] = _never
+    extra_s: float = 0.0
 
 
 class Scatter:
@@ -163,7 +165,7 @@ class Scatter:
             self._cluster.clients[target.node].observe(call.operation, perf_counter() - started, reason)
 
         try:
-            with trio.move_on_after(self._node_timeout_s) as patience:
+            with trio.move_on_after(self._node_timeout_s + request.extra_s) as patience:
                 await self._send(request, targets, exchanges, begun, fail)
                 for target, call, exchange in exchanges:
                     try:

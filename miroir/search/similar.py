@@ -13,6 +13,7 @@ from miroir.errors import node_error
 from miroir.indexes import Index, refusal_of
 from miroir.indexes.filterable import injected_filter
 from miroir.nodes import NodeCall
+from miroir.search.asking import Found, UnavailablePolicy, ask_shards, shard_unavailable
 from miroir.search.merge import parse_answer
 from miroir.search.neighbours import (
     StoredVectors,
@@ -25,7 +26,7 @@ from miroir.search.neighbours import (
 from miroir.search.plan import Plan
 from miroir.search.planner import Planner
 from miroir.search.scatter import NodeRefused, Request, Scatter
-from miroir.search.service import Found, UnavailablePolicy, ask_shards, shard_unavailable
+from miroir.search.vectors import VectorKnobs, refuse_if_off
 from miroir.stamps import SEQ_FIELD
 
 Answer = TypeVar("Answer")
@@ -34,23 +35,25 @@ Answer = TypeVar("Answer")
 class SimilarDocuments:
     """Answers `/indexes/{uid}/similar`."""
 
-    def __init__(self, scatter: Scatter, planner: Planner, policy: UnavailablePolicy, *, over_fetch: int) -> None:
+    def __init__(self, scatter: Scatter, planner: Planner, policy: UnavailablePolicy, knobs: VectorKnobs) -> None:
         self._scatter = scatter
         self._planner = planner
         self._policy = policy
-        self._over_fetch = over_fetch
+        self._knobs = knobs
 
-    async def find(self, index: Index, body: Mapping[str, Any]) -> Found:
-        """`POST /indexes/{uid}/similar` with this body.
+    async def find(self, index: Index, body: Mapping[str, Any], over_fetch: int | None = None) -> Found:
+        """`POST /indexes/{uid}/similar` with this body. `over_fetch`: in place of the configured factor.
 
         The node that has the document judges the request: it alone can tell everything that is wrong with it.
         """
+        refuse_if_off(self._knobs)
         key = document_key(body.get("id"))
         await self._judge(index, key, body)
         if key is None:  # not even an id that a document could have, and no node that said so
             _not_found(str(body.get("id")))
         stored = await self._stored(index, key)
-        asked = prepare_neighbours(body, index.view, key, stored, over_fetch=self._over_fetch)
+        times = over_fetch or self._knobs.over_fetch
+        asked = prepare_neighbours(body, index.view, key, stored, over_fetch=times)
         answers = []
         unavailable: set[int] = set()
         nodes_asked = 2

@@ -19,7 +19,7 @@ from miroir.store import IndexRow
 class Searches:
     """Finds nothing, everywhere."""
 
-    async def search(self, index: Index, body: Mapping[str, Any]) -> Found:
+    async def search(self, index: Index, body: Mapping[str, Any], over_fetch: int | None) -> Found:
         return Found(b'{"hits":[]}', (), 1)
 
 
