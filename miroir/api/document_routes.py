@@ -177,9 +177,12 @@ def _unreadable(unjudged: Unjudged) -> ApiError:
 
 def written(write: Written) -> Response:
     """What a write is answered with: its task, and the groups that lack copies of it."""
-    groups = write.short_groups
-    headers = [(b"x-miroir-degraded", b"groups=" + b",".join(b"%d" % group for group in groups))] if groups else []
-    return json_response(202, enqueued_view(write.task), headers)
+    return json_response(202, enqueued_view(write.task), degraded_groups(write.short_groups))
+
+
+def degraded_groups(groups: tuple[int, ...]) -> list[tuple[bytes, bytes]]:
+    """The header that names the groups which lack copies of a write; none when every group has it."""
+    return [(b"x-miroir-degraded", b"groups=" + b",".join(b"%d" % group for group in groups))] if groups else []
 
 
 def degraded_shards(shards: tuple[int, ...]) -> list[tuple[bytes, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from miroir.api.document_routes import degraded_groups
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import Query, json_object, known_index, refuse_body
 from miroir.api.routing import Router
@@ -56,7 +57,8 @@ class IndexResource:
         except ApiError as failure:
             raise node_error(400, failure.code, f"Invalid value at `.uid`: {failure.message}") from None
         request.access.check(name)
-        return json_response(202, enqueued_view(await self._indexes.create(name, primary_key)))
+        task = await self._indexes.create(name, primary_key)
+        return json_response(202, enqueued_view(task), degraded_groups(self._indexes.short_groups(task)))
 
     async def get(self, request: Request) -> Response:
         """One index."""

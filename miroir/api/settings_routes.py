@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from miroir.api.document_routes import degraded_groups
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import json_value, known_index
 from miroir.api.routing import Endpoint, Router
@@ -13,6 +14,7 @@ from miroir.cluster import Verdicts
 from miroir.indexes import Registry, SettingsChanges, check_uid, wish_of
 from miroir.indexes.settings import EXPERIMENTAL, SETTINGS, shown
 from miroir.nodes import NodeCall
+from miroir.store import TaskRow
 from miroir.tasks import enqueued_view
 
 _MERGED: Final = frozenset({"typoTolerance", "faceting", "pagination", "embedders", "chat", "vectorStore"})
@@ -92,12 +94,15 @@ class SettingsResource:
             # An index that is there refuses it by itself; a new one must not be made for what is refused.
             await self._verdicts.try_out("PATCH", _WHOLE, late, uid)
         task = await self._changes.change(uid, change, creates=request.access.creates)
-        return json_response(202, enqueued_view(task))
+        return self._changed(task)
 
     async def _reset(self, request: Request, names: tuple[str, ...]) -> Response:
         uid = request.params[0]
         check_uid(uid)
-        return json_response(202, enqueued_view(await self._changes.reset(uid, names)))
+        return self._changed(await self._changes.reset(uid, names))
+
+    def _changed(self, task: TaskRow) -> Response:
+        return json_response(202, enqueued_view(task), degraded_groups(self._changes.short_groups(task)))
 
 
 def path_of(name: str) -> str:

@@ -7,7 +7,7 @@ from miroir.cluster.holds import Holds
 from miroir.cluster.lanes import Lanes
 from miroir.cluster.placement import Placement, place
 from miroir.cluster.probing import ForeignNode, Prober
-from miroir.cluster.quorum import quorums, short_groups
+from miroir.cluster.quorum import groups_short_of, quorums, short_groups
 from miroir.cluster.state import Cluster
 from miroir.cluster.topology import Group, Node, Topology, seed
 from miroir.cluster.verdicts import SCRATCH_PREFIX, Verdicts
@@ -32,6 +32,7 @@ __all__ = [
     "Verdicts",
     "Writer",
     "Written",
+    "groups_short_of",
     "place",
     "quorums",
     "seed",

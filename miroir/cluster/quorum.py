@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from miroir.cluster.placement import Placement
@@ -33,3 +33,9 @@ def short_groups(placement: Placement, accepted: Mapping[int, frozenset[str]]) -
         for group, owners in placement.by_group.items()
         if any(len(taken.intersection(owners[shard])) < needed for shard, taken in accepted.items())
     )
+
+
+def groups_short_of(placement: Placement, nodes: Collection[str]) -> tuple[int, ...]:
+    """The same of a change of the whole index, which these nodes took."""
+    taken = frozenset(nodes)
+    return short_groups(placement, dict.fromkeys(range(placement.shards), taken))

@@ -7,7 +7,7 @@ physical index gets a new name with every incarnation, so a deletion that a node
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import time
@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import msgspec
 import trio
 
-from miroir.cluster import Cluster, NodeRefusal, Operation, Writer, Written
+from miroir.cluster import Cluster, NodeRefusal, Operation, Writer, Written, groups_short_of
 from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
 from miroir.http import ExchangeError
 from miroir.indexes.alias_conflicts import check_free_of_aliases, check_unaliased
@@ -84,6 +84,17 @@ class IndexService:
             or self._registry.behind(physical_uid) is None
             or self._tracker.may_lack(node, physical_uid)
         )
+
+    def short_groups(self, task: TaskRow, *, also: Collection[str] = ()) -> tuple[int, ...]:
+        """Groups that a change of a whole index has reached too few copies of; none where nodes have no part in it.
+
+        `also`: nodes that are told later.
+        """
+        index = self._registry.behind(task.physical_uid or "")
+        if index is None or not task.node_tasks:
+            return ()
+        told = {part.node for part in task.node_tasks}
+        return groups_short_of(self._cluster.placement(index.row.shards), told.union(also))
 
     # -- create ------------------------------------------------------------------------------------------------------
 

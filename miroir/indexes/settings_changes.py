@@ -70,6 +70,11 @@ class SettingsChanges:
             return await self._not_found(uid, nothing)
         return await self._propose(uid, nothing)
 
+    def short_groups(self, task: TaskRow) -> tuple[int, ...]:
+        """Groups that have too few nodes which take the change now, or in their turn."""
+        also = () if self._strategy == "two_phase" else self._cluster.usable_nodes()
+        return self._indexes.short_groups(task, also=also)
+
     async def _not_found(self, uid: str, change: Mapping[str, Any]) -> TaskRow:
         error = index_not_found(uid).body()
         return await self._indexes.fail("settingsUpdate", uid, settings_details(change), error)

@@ -82,10 +82,23 @@ def test_with_two_copies_a_stopped_node_is_not_noticed(cluster: Callable[..., Cl
 
 def test_with_two_groups_one_may_stop(cluster: Callable[..., Cluster], index_name: str) -> None:
     running = cluster(groups=2, nodes=2, rf=1)
-    running.client.create_index(index_name, "id")
+    created = running.client.request("POST", "/indexes", json={"uid": index_name, "primaryKey": "id"})
+    assert DEGRADED not in created.headers
+    running.client.succeeded(created.json())
     running.client.add_documents(index_name, documents(0, 200))
     for node in running.group(1):
         node.kill()
+    for method, path, body in (
+        ("POST", "/indexes", {"uid": f"{index_name}-new", "primaryKey": "id"}),
+        ("PATCH", f"/indexes/{index_name}/settings", {"sortableAttributes": ["price"]}),
+        ("PUT", f"/indexes/{index_name}/settings/stop-words", ["the"]),
+        ("DELETE", f"/indexes/{index_name}/settings", None),
+    ):
+        changed = running.client.request(method, path, json=body)
+        assert (changed.status_code, changed.headers.get(DEGRADED)) == (202, "groups=1"), path
+        running.client.succeeded(changed.json())
+    again = running.client.request("POST", "/indexes", json={"uid": index_name})  # a failed task is nobody's part
+    assert (again.status_code, DEGRADED in again.headers) == (202, False)
     response = add(running, index_name, documents(200, 50))
     assert response.status_code == 202
     assert response.headers[DEGRADED] == "groups=1"
