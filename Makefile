@@ -16,6 +16,7 @@ demo: setup     ## three nodes, Miroir, 10,000 products, one search; Ctrl-C ends
 	@$(BIN)/python -m miroir.cli.dev_demo
 
 test: lint      ## linters, then all tests on real nodes (PYTEST_ARGS="-k ..." for some)
+	@build/browser
 	@$(BIN)/python -m pytest $(or $(PYTEST_ARGS),-n 3 --dist loadfile)
 
 lint: setup     ## ruff, mypy, import contracts
