@@ -118,7 +118,7 @@ from miroir.security import AdminDoor, DataDoor, Keyring, KeyService, KeySync
 from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
 from miroir.tasks import Canceler, Deleter, Pruner, Snapshots, TaskTracker, Webhooks
-from miroir.telemetry import Metrics, WriteBeforeWaiting, configure_logging, get_logger
+from miroir.telemetry import Metrics, configure_logging, get_logger
 from miroir.upkeep import Doors, DumpImports, ImportKnobs
 
 _log = get_logger(__name__)
@@ -140,7 +140,7 @@ def run(config: Config, secrets: Secrets) -> int:
     _allow_many_sockets()
     status = 0
     try:
-        trio.run(_serve_until_signalled, config, secrets, instruments=(WriteBeforeWaiting(),))
+        trio.run(_serve_until_signalled, config, secrets)
     except* (StartupError, StoreError, ForeignNode, OSError) as failures:
         for failure in _leaves(failures):
             _log.error("cannot start", reason=str(failure))

@@ -7,7 +7,6 @@ document, a query, a filter or a key are hidden even if somebody passes them.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
@@ -16,7 +15,6 @@ from typing import Any, Final, Literal, TextIO, cast
 
 import orjson
 import structlog
-import trio
 from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -107,25 +105,6 @@ def log_request(
     _requests.write(line)
 
 
-class WriteBeforeWaiting(trio.abc.Instrument):
-    """Has the requests' lines written when the loop is about to wait, in one call for all that it answered meanwhile.
-
-    A line costs a system call otherwise, which is a twentieth of a small request. A process that is killed loses what
-    it has answered since it last waited.
-    """
-
-    def before_run(self) -> None:
-        _requests.waiting_lines = []
-
-    def before_io_wait(self, timeout: float) -> None:
-        if _requests.waiting_lines:
-            _requests.write_waiting()
-
-    def after_run(self) -> None:
-        _requests.write_waiting()
-        _requests.waiting_lines = None
-
-
 class _Stdout:
     """Standard output as it is now: whoever replaces `sys.stdout` (a test, a supervisor) gets the lines."""
 
@@ -172,8 +151,6 @@ class _Requests:
     def __init__(self) -> None:
         self.pod_id = ""
         self.enabled = True
-        self.waiting_lines: list[bytes] | None = None
-        """Lines still to be written; None: each is written at once."""
         self._pretty: Callable[[WrappedLogger, str, MutableMapping[str, Any]], str] | None = None
 
     def configure(self, pod_id: str, *, enabled: bool, pretty: bool) -> None:
@@ -186,17 +163,7 @@ class _Requests:
             line["timestamp"] = _stamp(line["timestamp"])
             _line.msg(self._pretty(_line, "info", line))
             return
-        text = orjson.dumps(line, option=_JSON_OPTIONS)
-        if self.waiting_lines is None:
-            _stdout.write_now(text)
-        else:
-            self.waiting_lines.append(text)
-
-    def write_waiting(self) -> None:
-        """Write what waits. Whoever read the log may be gone, and a server must not end for that."""
-        lines, self.waiting_lines = self.waiting_lines, []
-        with contextlib.suppress(OSError):
-            _stdout.write_now(b"".join(lines or ()))
+        _stdout.write_now(orjson.dumps(line, option=_JSON_OPTIONS))
 
 
 class _Frame:

@@ -39,57 +39,6 @@ def test_a_line_has_its_fields_and_context() -> None:
     }
 
 
-def test_the_lines_of_requests_are_written_before_the_loop_waits() -> None:
-    program = """
-import io, sys, trio
-from miroir.telemetry import WriteBeforeWaiting
-
-class Counted(io.BytesIO):
-    def write(self, data):
-        calls.append(bytes(data))
-        return len(data)
-
-calls = []
-out, sys.stdout = sys.stdout, io.TextIOWrapper(Counted())
-
-async def main():
-    for number in range(3):
-        log_request(f"{number:08x}", "GET", "/health", 200, 1.0)
-    assert calls == []
-    await trio.sleep(0)
-    await trio.sleep(0)
-    assert len(calls) == 1
-    log_request("00000003", "GET", "/health", 200, 1.0)
-
-trio.run(main, instruments=(WriteBeforeWaiting(),))
-log_request("00000004", "GET", "/health", 200, 1.0)
-out.write(b"".join(calls).decode())
-"""
-    assert [line["request_id"] for line in lines(JSON + program)] == [f"{number:08x}" for number in range(5)]
-
-
-def test_a_log_that_nobody_reads_any_more_ends_nothing() -> None:
-    program = """
-import io, sys, trio
-from miroir.telemetry import WriteBeforeWaiting
-
-class Broken(io.BytesIO):
-    def write(self, data):
-        raise BrokenPipeError
-
-out, sys.stdout = sys.stdout, io.TextIOWrapper(Broken())
-
-async def main():
-    for _ in range(3):
-        log_request("0a0b0c0d", "GET", "/health", 200, 1.0)
-        await trio.sleep(0)
-
-trio.run(main, instruments=(WriteBeforeWaiting(),))
-out.write('{"served": true}')
-"""
-    assert lines(JSON + program) == [{"served": True}]
-
-
 def test_a_request_is_one_line() -> None:
     (line,) = lines(
         JSON + "log_request('0a0b0c0d', 'POST', '/indexes/{uid}/search', 200, 12.34567,"
