@@ -12,6 +12,7 @@ not have come to the index yet; elsewhere the node has failed, and is looked at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from math import inf
 from time import perf_counter
@@ -40,6 +41,17 @@ _SETTINGS_NOT_APPLIED: Final = (
     f"Attribute `{SHARD_FIELD}` is not filterable".encode(),
     f"Attribute `{SEQ_FIELD}` is not sortable".encode(),
 )
+
+
+# A node knows a field from the first document on that has it: until then it lists it as sortable, and refuses it.
+_NO_DOCUMENT_YET: Final = re.compile(
+    rb"Attribute `%s` is not sortable\. Available sortable attributes are: `[^`]*\b%s\b" % ((SEQ_FIELD.encode(),) * 2)
+)
+
+
+def holds_nothing(body: bytes) -> bool:
+    """Whether a node refuses to sort by our field because the index has never had a document there."""
+    return _NO_DOCUMENT_YET.search(body) is not None
 
 
 def lacks_index(status: int, body: bytes) -> bool:
@@ -259,7 +271,9 @@ class Scatter:
             gathered.answers.append(answer)
             gathered.targets.append(target)
         elif 400 <= response.status < 500 and response.status not in (401, 403, 408, 429):
-            if lacks_index(response.status, response.body):
+            if holds_nothing(response.body):
+                pass  # an answer like any other
+            elif lacks_index(response.status, response.body):
                 if not self._may_lack(target.node, request.physical_uid):
                     fail(target, call, _LACKING)
                     return

@@ -26,6 +26,10 @@ SHARDS = 6
 TIMEOUT_S = 1.0
 REFUSAL = b'{"message":"Invalid filter","code":"invalid_search_filter","type":"invalid_request","link":""}'
 NOT_CREATED = b'{"message":"Index `books` not found.","code":"index_not_found","type":"invalid_request","link":""}'
+NO_DOCUMENT_YET = REFUSAL.replace(
+    b"Invalid filter",
+    b"Attribute `_miroir_seq` is not sortable. Available sortable attributes are: `price, _miroir_seq`.",
+)
 NOT_OURS = REFUSAL.replace(b"Invalid filter", b"Attribute `_miroir_shard` is not filterable.")
 
 ANSWERING: Mapping[str, tuple[int, bytes | None]] = {
@@ -33,6 +37,7 @@ ANSWERING: Mapping[str, tuple[int, bytes | None]] = {
     "unreadable": (200, b"<html>"),
     "refuses": (400, REFUSAL),
     "not created": (404, NOT_CREATED),
+    "never had a document": (400, NO_DOCUMENT_YET),
     "wiped": (404, NOT_CREATED),
     "without our settings": (400, NOT_OURS),
     "crashes": (500, b""),
@@ -282,9 +287,10 @@ async def test_a_refusal_is_passed_on_although_another_node_is_slow(autojump_clo
         await rig.gather(THIRDS)
 
 
-async def test_a_node_that_has_not_come_to_the_index_yet_answers_that_it_has_nothing() -> None:
+@pytest.mark.parametrize("behaviour", ["not created", "never had a document"])
+async def test_a_node_that_has_not_come_to_the_index_yet_answers_that_it_has_nothing(behaviour: str) -> None:
     rig = Rig()
-    rig.nodes["b"].behaviour = "not created"
+    rig.nodes["b"].behaviour = behaviour
     gathered = await rig.gather(THIRDS)
     assert sorted(answered(gathered)) == [0, 1, 4, 5]
     assert gathered.unavailable == ()
