@@ -119,7 +119,7 @@ from miroir.store import Store, StoreError, TaskRow, TopologyRow
 from miroir.store.sqlite import open_sqlite
 from miroir.tasks import Canceler, Deleter, Pruner, Snapshots, TaskTracker, Webhooks
 from miroir.telemetry import Metrics, configure_logging, get_logger
-from miroir.upkeep import Doors, DumpImports, ImportKnobs
+from miroir.upkeep import Doors, Dumped, DumpImports, Dumps, ImportKnobs, IndexExport
 
 _log = get_logger(__name__)
 
@@ -407,6 +407,13 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     keys = None
     if config.idempotency.enabled:
         keys = IdempotencyKeys(store, metrics, ttl_s=config.idempotency.ttl_seconds)
+    dumps = Dumps(
+        Dumped(store, cluster, registry, api_keys, features, webhooks),
+        tracker,
+        reader,
+        IndexExport(scatter, planner, registry),
+        Path(config.dumps.path),
+    )
     admission = Admission(config.server.max_concurrent_requests)
     clients = Clients()
     search_bounds = Bounds(
@@ -433,7 +440,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             max_queries=config.multi_search.max_queries_per_batch,
         ),
         KeyResource(api_keys, verdicts),
-        TaskResource(store, tracker, canceler, deleter, Snapshots(cluster, store, tracker)),
+        TaskResource(store, tracker, canceler, deleter, Snapshots(cluster, store, tracker), dumps),
         BatchResource(store),
         WebhookResource(webhooks, verdicts),
         FeatureResource(features, verdicts),
@@ -539,6 +546,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
             "webhooks": webhooks.run,
             "clients": clients.run,
             "dump imports": imports.run,
+            "dumps": dumps.run,
         },
     )
 

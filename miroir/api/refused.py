@@ -42,12 +42,6 @@ REFUSED: Final = (
         "Scrape `/metrics` on Miroir's metrics port (`server.metrics_port`), and the nodes directly.",
     ),
     Refused(
-        "/dumps",
-        {"POST": "dumps.create"},
-        "Dumps are not built yet.",
-        "`POST /snapshots` makes a snapshot on every node.",
-    ),
-    Refused(
         "/network",
         {"GET": "network.get", "PATCH": "network.update"},
         _ALONE,

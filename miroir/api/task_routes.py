@@ -8,19 +8,27 @@ from miroir.api.task_filters import page_of_tasks, page_view, selection, task_ui
 from miroir.errors import node_error
 from miroir.store import Store
 from miroir.tasks import Canceler, Deleter, Snapshots, TaskTracker, enqueued_view, task_view
+from miroir.upkeep import Dumps
 
 
 class TaskResource:
     """Tasks: one, and lists by every filter; cancel and delete; and those that are about no index."""
 
     def __init__(
-        self, store: Store, tracker: TaskTracker, canceler: Canceler, deleter: Deleter, snapshots: Snapshots
+        self,
+        store: Store,
+        tracker: TaskTracker,
+        canceler: Canceler,
+        deleter: Deleter,
+        snapshots: Snapshots,
+        dumps: Dumps,
     ) -> None:
         self._store = store
         self._tracker = tracker
         self._canceler = canceler
         self._deleter = deleter
         self._snapshots = snapshots
+        self._dumps = dumps
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
@@ -28,6 +36,7 @@ class TaskResource:
         router.add("DELETE", "/tasks", self.delete, action="tasks.delete")
         router.add("POST", "/tasks/cancel", self.cancel, action="tasks.cancel")
         router.add("POST", "/snapshots", self.snapshot, action="snapshots.create")
+        router.add("POST", "/dumps", self.dump, action="dumps.create")
         router.add("GET", "/tasks/{uid}", self.get, action="tasks.get")
 
     async def get(self, request: Request) -> Response:
@@ -53,6 +62,10 @@ class TaskResource:
     async def snapshot(self, _: Request) -> Response:
         """A snapshot on every node; a task."""
         return json_response(202, enqueued_view(await self._snapshots.create()))
+
+    async def dump(self, _: Request) -> Response:
+        """A dump of the whole; a task."""
+        return json_response(202, enqueued_view(await self._dumps.create()))
 
     async def delete(self, request: Request) -> Response:
         """Forget what matches and is over; a task."""

@@ -55,7 +55,7 @@ def read_versions(documents: Iterable[bytes], primary_key: str) -> dict[str, str
     versions = {}
     for raw in documents:
         document = orjson.loads(raw)
-        versions[str(_member(document, primary_key))] = document.get(SEQ_FIELD, "")
+        versions[str(read_member(document, primary_key))] = document.get(SEQ_FIELD, "")
     return versions
 
 
@@ -66,17 +66,17 @@ def read_contents(documents: Iterable[bytes], primary_key: str) -> dict[str, byt
         document = orjson.loads(raw)
         document.pop(PLACED_FIELD, None)
         text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-        digests[str(_member(document, primary_key))] = blake2b(text, digest_size=16).digest()
+        digests[str(read_member(document, primary_key))] = blake2b(text, digest_size=16).digest()
     return digests
 
 
-def _member(document: Mapping[str, Any], path: str) -> Any:
-    """`a.b` reads `{"a.b": 1}` and `{"a": {"b": 1}}`, as a node does."""
+def read_member(document: Mapping[str, Any], path: str) -> Any:
+    """What stands under a primary key: `a.b` reads `{"a.b": 1}` and `{"a": {"b": 1}}`, as a node does."""
     if path in document:
         return document[path]
     head, _, rest = path.partition(".")
     inner = document.get(head)
-    return _member(inner, rest) if rest and isinstance(inner, dict) else None
+    return read_member(inner, rest) if rest and isinstance(inner, dict) else None
 
 
 def landed(document: bytes, stamp: int) -> bytes:

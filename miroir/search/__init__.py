@@ -14,7 +14,7 @@ from miroir.search.federated_parts import said_inside
 from miroir.search.federation import FederatedSearch
 from miroir.search.multi_search import Bounds, side_by_side
 from miroir.search.planner import Planner
-from miroir.search.scatter import Scatter
+from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
 from miroir.search.service import SearchService
 from miroir.search.similar import SimilarDocuments
 from miroir.search.vectors import VectorKnobs, VectorSearch
@@ -26,8 +26,11 @@ __all__ = [
     "FederatedSearch",
     "Federation",
     "Found",
+    "Gathered",
     "Listed",
+    "NodeRefused",
     "Planner",
+    "Request",
     "Scatter",
     "SearchService",
     "SimilarDocuments",

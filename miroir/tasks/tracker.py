@@ -160,6 +160,13 @@ class TaskTracker:
                 self._news[part.node].set()
                 self._asked[part.node].set()
 
+    async def begun(self, task: TaskRow, started_at: str) -> None:
+        """A followed task that no node has a part in is being worked on."""
+        entry = self._book.find(task.uid)
+        if entry is not None:
+            entry.row = replace(entry.row, status="processing", started_at=started_at)
+            await self._store.update_open_task(entry.row)
+
     async def conclude(
         self,
         task: TaskRow,
@@ -167,14 +174,15 @@ class TaskTracker:
         details: Mapping[str, Any],
         started_at: str,
         names: tuple[NameChange, ...] = (),
+        error: ErrorBody | None = None,
     ) -> None:
-        """Close a followed task that no node has a part in: Miroir itself did what it asks for.
+        """Close a followed task that no node has a part in: Miroir itself did what it asks for, or could not.
 
-        `names`: what it makes of the names of earlier tasks.
+        `names`: what it makes of the names of earlier tasks. `error`: why it failed.
         """
         entry = self._book.find(task.uid)
         if entry is not None:
-            settlement = Settle(task.uid, status, (), details, None, started_at, now_text(), names=names)
+            settlement = Settle(task.uid, status, (), details, error, started_at, now_text(), names=names)
             await self._close(entry, settlement)
 
     async def conclude_with(

@@ -12,6 +12,8 @@ from typing import Any
 from tests.client import Api, wait_until
 from tests.nodes import Cluster, RealNode
 
+PATIENT = {"health": {"timeout_ms": 5000, "unhealthy_threshold": 5}}
+"""Nodes that index a dump on a busy machine are slow, and not to be given up."""
 ENDED = frozenset({"completed", "failed", "canceled"})
 IMPORTS = "/_miroir/dumps/import"
 

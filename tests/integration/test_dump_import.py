@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.client import Api, wait_until
-from tests.integration.dumps import IMPORTS, completed, ended, import_of, make_dump, packed, small, upload
+from tests.integration.dumps import IMPORTS, PATIENT, completed, ended, import_of, make_dump, packed, small, upload
 from tests.nodes import ADMIN_KEY, Cluster, RealNode
 
 FORM = {"content-type": "multipart/form-data"}
@@ -100,7 +100,7 @@ def same(ours: Api, theirs: Api) -> None:
 def test_what_a_node_had_is_here(cluster: Callable[..., Cluster], real_node: Callable[..., RealNode]) -> None:
     node = real_node()
     fill(node.api)
-    running = cluster(groups=1, nodes=3, rf=1, fresh=True)
+    running = cluster(groups=1, nodes=3, rf=1, fresh=True, over=PATIENT)
     found = completed(running, make_dump(node))
     assert found["dump_version"] == 6
     assert found["indexes"] == {"empty": 0, "films": 2500, "keyless": 0, "nested": 30}
