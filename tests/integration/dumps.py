@@ -102,5 +102,5 @@ def started_from(node: RealNode, dump: bytes) -> RealNode:
     file.write_bytes(dump)
     node.arguments = (*node.arguments, "--import-dump", str(file))
     node.start()
-    node.wait_serving()
+    node.wait_serving(120.0)  # it imports before it serves
     return node
