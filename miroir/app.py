@@ -425,7 +425,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
     for routes in (
         SystemResource(cluster, registry, reader, default_shards=config.shards, node_timeout_s=node_timeout_s),
         IndexResource(registry, indexes, verdicts),
-        SettingsResource(registry, changes, verdicts),
+        SettingsResource(registry, changes, verdicts, features),
         NameResource(naming, verdicts),
         DocumentResource(registry, documents, reader, verdicts),
         SelectionResource(document_changes, verdicts, anti_entropy=anti_entropy),

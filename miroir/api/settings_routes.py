@@ -10,8 +10,9 @@ from miroir.api.document_routes import degraded_groups
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import json_value, known_index
 from miroir.api.routing import Endpoint, Router
-from miroir.cluster import Verdicts
+from miroir.cluster import Features, Verdicts
 from miroir.indexes import Registry, SettingsChanges, check_uid, wish_of
+from miroir.indexes.defaults import FEATURE_OF
 from miroir.indexes.settings import EXPERIMENTAL, SETTINGS, shown
 from miroir.nodes import NodeCall
 from miroir.store import TaskRow
@@ -29,8 +30,9 @@ _WHOLE: Final = "/indexes/{index}/settings"
 class SettingsResource:
     """Settings: get, change, reset."""
 
-    def __init__(self, registry: Registry, changes: SettingsChanges, verdicts: Verdicts) -> None:
+    def __init__(self, registry: Registry, changes: SettingsChanges, verdicts: Verdicts, features: Features) -> None:
         self._registry = registry
+        self._features = features
         self._changes = changes
         self._verdicts = verdicts
 
@@ -47,9 +49,10 @@ class SettingsResource:
             router.add("DELETE", one, self._resetting(name), action="settings.update")
 
     async def settings(self, request: Request) -> Response:
-        """All settings, as the client made them."""
+        """All settings, as the client made them; those behind an experimental feature while that is on."""
         index = known_index(self._registry, request.params[0])
-        return json_response(200, shown(wish_of(index.row)), index.headers)
+        experimental = [name for name in EXPERIMENTAL if await self._features.is_on(FEATURE_OF[name])]
+        return json_response(200, shown(wish_of(index.row), experimental=tuple(experimental)), index.headers)
 
     async def change(self, request: Request) -> Response:
         """Change some settings on all nodes; a task."""

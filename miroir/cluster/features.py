@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from miroir.cluster.state import Cluster
-from miroir.errors import miroir_error
+from miroir.errors import ApiError, miroir_error
 from miroir.http import ExchangeError
 from miroir.nodes import NodeAnswerError, error_of
 from miroir.store import Store
@@ -65,6 +65,15 @@ class Features:
     def wishes(self, name: str) -> bool:
         """Whether clients have switched this one on."""
         return self._wish.get(name, False)
+
+    async def is_on(self, name: str) -> bool:
+        """Whether nodes have this one: as clients switched it, or else as a node says. Off if none can be asked."""
+        if name in self._wish or name in _OURS:
+            return self.wishes(name)
+        try:
+            return (await self.shown()).get(name, False)
+        except ApiError:
+            return False
 
     async def federate(self) -> None:
         """Give every node that is there the feature that a federated search needs of it."""

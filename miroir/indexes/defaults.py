@@ -70,6 +70,11 @@ CHAT_SEARCH_PARAMETERS: Final = (
 EXPERIMENTAL: Final = ("chat", "vectorStore")
 """Settings behind experimental features, in the order in which a node shows them, last of all."""
 
+FEATURE_OF: Final[Mapping[str, str]] = MappingProxyType(
+    {"chat": "chatCompletions", "vectorStore": "vectorStoreSetting"}
+)
+"""The experimental feature with which a node shows such a setting among all of an index."""
+
 SETTINGS: Final = (*DEFAULTS, *EXPERIMENTAL)
 """Every setting of 1.21; a node refuses any other name."""
 

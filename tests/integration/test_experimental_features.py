@@ -24,7 +24,7 @@ BODIES: list[Any] = [
 
 
 def test_they_are_switched_and_refused_as_by_a_node(
-    cluster: Callable[..., Cluster], real_node: Callable[..., RealNode]
+    cluster: Callable[..., Cluster], real_node: Callable[..., RealNode], index_name: str
 ) -> None:
     ours, plain = cluster(groups=1, nodes=3, rf=1, fresh=True).client, real_node().api
 
@@ -39,6 +39,13 @@ def test_they_are_switched_and_refused_as_by_a_node(
     bad = {"content": b'{"metrics":', "headers": {"content-type": "application/json"}}
     assert said(ours, "PATCH", **bad) == said(plain, "PATCH", **bad)
     assert said(ours, "PATCH", content=b"{}") == said(plain, "PATCH", content=b"{}")
+    for api in (ours, plain):
+        api.create_index(index_name, "id")
+    # Settings behind a feature are shown among all settings while it is on.
+    for change in ({}, {"vectorStoreSetting": True}, {"chatCompletions": True}, {"vectorStoreSetting": False}):
+        assert said(ours, "PATCH", json=change) == said(plain, "PATCH", json=change)
+        settings = [api.request("GET", f"/indexes/{index_name}/settings").text for api in (ours, plain)]
+        assert settings[0] == settings[1], change
 
 
 def test_a_node_that_was_away_or_wiped_is_brought_to_them_before_it_is_asked(
