@@ -22,6 +22,14 @@ from miroir.search.node_body import NodeBody
 
 # What the words index writes otherwise beyond decomposing and lowering: ligatures, quotes, dotless and barred letters.
 _FOLDED: Final = str.maketrans({"æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "ı": "i", "’": "'", "‘": "'", "`": "'"})
+_SEARCHED_FOR: Final = (
+    "q",
+    "filter",
+    "matchingStrategy",
+    "attributesToSearchOn",
+    "rankingScoreThreshold",
+    "locales",
+)
 _KATAKANA: Final = range(0x30A1, 0x30F7)
 _TO_HIRAGANA: Final = 0x60
 
@@ -108,9 +116,27 @@ def _united(lists: Sequence[Sequence[FacetHit]], key: Callable[[str], tuple[str,
     return [hit for hit, _ in found.values()]
 
 
-def merge_facet_search(answers: Sequence[FacetAnswer], asked: FacetSearch) -> bytes:
-    """The client's answer; no node's at all is a valid input."""
+def winners_search(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The search whose hits are counted for a facet search: all if exhaustive, else what it takes to find twenty.
+
+    A node counts so too, but with words it stops at twenty even if exhaustive, at the end of a rank.
+    """
+    window = {"page": 1, "hitsPerPage": 1} if body.get("exhaustiveFacetCount") is True else {}
+    asked = {member: body[member] for member in _SEARCHED_FOR if member in body}
+    return {**asked, **window, "facets": [name], "attributesToRetrieve": []}
+
+
+def merge_facet_search(
+    answers: Sequence[FacetAnswer], asked: FacetSearch, counts: Mapping[str, int] | None = None
+) -> bytes:
+    """The client's answer; no node's at all is a valid input.
+
+    `counts`: of each value, by what it is filed under, in place of the nodes' sums; one without any is left out.
+    """
     hits = _united([answer.facet_hits for answer in answers], _filed_key if asked.facet_query is None else words_key)
+    if counts is not None:
+        counted = [FacetHit(hit.value, counts.get(normalise(hit.value), 0)) for hit in hits]
+        hits = [hit for hit in counted if hit.count]
     if asked.by_count:
         hits.sort(key=lambda hit: (hit.count, hit.value), reverse=True)
     echoed = bytes(answers[0].facet_query) if answers else orjson.dumps(asked.facet_query)

@@ -33,7 +33,6 @@ class NodeAnswer(msgspec.Struct, rename="camel"):
     facet_stats: dict[str, FacetStats] | None = None
     query_vector: msgspec.Raw = _ABSENT  # a `Raw | None` would take nothing but null
     semantic_hit_count: int | None = None
-    degraded: bool | None = None
     request_uid: msgspec.Raw = _ABSENT
 
     @property
@@ -131,6 +130,20 @@ def rank(answers: Sequence[NodeAnswer], prepared: Prepared, *, times: int = 1) -
     return Ranking(hits, total - len(dropped), dropped)
 
 
+def counted_texts(answers: Sequence[NodeAnswer], prepared: Prepared, name: str) -> dict[str, int] | None:
+    """How many of the hits that `distinct` leaves have each text of an attribute, by what the text is filed under.
+
+    None if a node listed only some of its values.
+    """
+    parts = [answer.facet_distribution or {} for answer in answers]
+    if prepared.facets is None or any(len(part.get(name, ())) >= _NODE_CUT for part in parts):
+        return None
+    ranking = rank(answers, prepared)
+    buckets = gather(parts, [answer.facet_stats or {} for answer in answers], prepared.facets, ranking.total)
+    _without_dropped(buckets, {}, ranking.dropped)
+    return {filed: count for filed, (_, count) in buckets[name].texts.items()} if name in buckets else {}
+
+
 def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
     """The client's answer. The same answers in the same order give the same bytes; none at all is a valid input."""
     window = prepared.window
@@ -168,8 +181,6 @@ def write(
     uid = _first([answer.request_uid for answer in answers])
     if uid:
         parts += (b',"requestUid":', uid)
-    if any(answer.degraded for answer in answers):
-        parts.append(b',"degraded":true')
     if semantic_hits is not None:
         parts.append(b',"semanticHitCount":%d' % semantic_hits)
     parts.append(b"}")

@@ -9,8 +9,9 @@ from miroir.errors import ApiError, node_error
 from miroir.indexes import Index
 from miroir.indexes.filterable import injected_filter, not_facet_searchable
 from miroir.search.asking import Found, UnavailablePolicy, ask_shards
-from miroir.search.facet_search import merge_facet_search, parse_facet_answer, prepare_facet_search
-from miroir.search.merge import merge, parse_answer
+from miroir.search.facet_search import merge_facet_search, parse_facet_answer, prepare_facet_search, winners_search
+from miroir.search.hybrid import Kind, kind_of
+from miroir.search.merge import counted_texts, merge, parse_answer
 from miroir.search.request import prepare
 from miroir.search.scatter import Scatter
 from miroir.search.vectors import VectorSearch
@@ -48,7 +49,28 @@ class SearchService:
         problem = injected_filter(body.get("filter"), index.view)
         if problem is not None:  # what else is wrong with the request a node has said by now
             raise node_error(400, "invalid_search_filter", problem)
-        return Found(merge_facet_search(answers, asked), gathered.unavailable, gathered.nodes_asked)
+        counts = await self._winners(index, body) if index.view.distinct is not None else None
+        return Found(merge_facet_search(answers, asked, counts), gathered.unavailable, gathered.nodes_asked)
+
+    async def _winners(self, index: Index, body: Mapping[str, Any]) -> dict[str, int] | None:
+        """How many hits have each value, of those that the distinct attribute leaves over all nodes.
+
+        A node counts its own, so the same document's likes would be counted once per node. None where that cannot be
+        told, and where a node looks at vectors, for then it counts everything.
+        """
+        name = str(body.get("facetName"))
+        if kind_of(body) is not Kind.KEYWORD:
+            return None
+        prepared = prepare(winners_search(body, name), index.view)
+        try:
+            answers, _ = await ask_shards(
+                self._scatter, self._policy, index, "search", prepared.node_body, parse_answer
+            )
+        except ApiError as refusal:
+            if refusal.code == "invalid_search_facets":  # it can be searched for values, but not filtered by
+                return None
+            raise
+        return counted_texts(answers, prepared, name)
 
 
 def _of_the_clients_rules(refusal: ApiError, name: Any, index: Index) -> ApiError:

@@ -133,3 +133,28 @@ def test_switched_off(twins: Twins, hiding: str) -> None:
     for api in (twins.plain, twins.miroir):
         api.update_settings(hiding, {"facetSearch": True})
     assert_none(differences)
+
+
+def test_under_a_distinct_attribute_winners_over_all_nodes_are_counted(twins: Twins) -> None:
+    faceting = {"maxValuesPerFacet": 100, "sortFacetValuesBy": {"brand": "count"}}
+    filterable = ["brand", "group", "name", "serial", "rating"]
+    settings = {"filterableAttributes": filterable, "faceting": faceting, "distinctAttribute": "group"}
+    uid = twins.load(settings, documents())
+    exhaustive = {"exhaustiveFacetCount": True}
+    few = {"filter": "group IN [g1, g2, g3, g4]"}
+    asked = [
+        {"facetName": "brand", **exhaustive},
+        {"facetName": "name", **exhaustive},
+        {"facetName": "serial", "facetQuery": "s0", **exhaustive},
+        {"facetName": "brand", "filter": "rating > 2", **exhaustive},
+        {"facetName": "brand", **few},
+        {"facetName": "name", **few, "q": "red"},
+        {"facetName": "nope", **exhaustive},
+        {"facetName": "brand", "filter": "nope = 1", **exhaustive},
+    ]
+    assert_none([twins.difference("POST", f"/indexes/{uid}/facet-search", body) for body in asked])
+    # With words a node stops at twenty hits; its search by one long page counts them all.
+    for query in ("red", "shoe leather"):
+        exact = twins.plain.search(uid, query, facets=["name"], page=1, hitsPerPage=1000)["facetDistribution"]["name"]
+        found = twins.miroir.post(f"/indexes/{uid}/facet-search", {"facetName": "name", "q": query, **exhaustive})
+        assert {hit["value"]: hit["count"] for hit in found["facetHits"]} == exact
