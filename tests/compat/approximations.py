@@ -7,7 +7,8 @@ rest must be equal all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,12 +20,15 @@ _ESTIMATES: Final = ("estimatedTotalHits", "facetDistribution", "facetStats", "f
 _TOTALS: Final = (*_ESTIMATES, "totalHits", "totalPages")
 
 Fold = Callable[[Any, Case], Any]
+Check = Callable[[Any, Any], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class Knowledge:
     """What the corpus is like, as far as approximations ask: sets of dotted paths."""
 
+    count: int
+    """How many documents there are."""
     paths: frozenset[str]
     spelled: frozenset[str]
     """Where one facet value comes in several spellings."""
@@ -46,6 +50,7 @@ class Knowledge:
                 if len(found) > 1:
                     many_valued.add(path)
         return cls(
+            len(documents),
             frozenset(values),
             frozenset(path for path, found in values.items() if _has_spellings(found)),
             frozenset(path for path, found in values.items() if _has_numbers_as_texts(found)),
@@ -53,13 +58,19 @@ class Knowledge:
         )
 
 
+def _anything(_left: Any, _right: Any) -> Iterator[str]:
+    return iter(())
+
+
 @dataclass(frozen=True)
 class Approximation:
-    """One of them: its name in the report, when it applies, and how it is taken out of an answer."""
+    """One of them: its name in the report, when it applies, how it is taken out of an answer, and what holds yet."""
 
     name: str
     applies: Callable[[Case, Knowledge], bool]
     fold: Fold
+    holds: Check = _anything
+    """What is wrong with two answers even so, a line each: for what no part of either can show by itself."""
 
 
 def _searches(case: Case) -> bool:
@@ -71,6 +82,13 @@ def _distinct(case: Case) -> str | None:
         return None
     value = case.body.get("distinct", case.variant.settings.get("distinctAttribute"))
     return value if isinstance(value, str) else None
+
+
+def _counts_winners(case: Case, known: Knowledge) -> bool:
+    """A facet search that looks at all hits: a node does not with words, and we see but `maxTotalHits` of them."""
+    body, most = case.body, case.variant.settings.get("pagination", {}).get("maxTotalHits", 1000)
+    is_exhaustive = body.get("exhaustiveFacetCount") is True and not body.get("q")
+    return case.route == "facet-search" and is_exhaustive and known.count <= most
 
 
 def _collect(value: Any, path: str, values: dict[str, list[Any]]) -> None:
@@ -125,6 +143,8 @@ def _without_numbers(answer: Any, _case: Case) -> Any:
     """Without the counts of what looks like a number, and without what the cut to so many values left."""
     for name, values in answer.get("facetDistribution", {}).items():
         answer["facetDistribution"][name] = {text: count for text, count in values.items() if not _is_number(text)}
+    if "facetHits" in answer:
+        answer["facetHits"] = [hit for hit in answer["facetHits"] if not _is_number(hit["value"])]
     return answer
 
 
@@ -149,6 +169,17 @@ def _without_scores(answer: Any, _case: Case) -> Any:
     for hit in answer.get("hits", []):
         hit.pop("_rankingScore", None)
         hit.pop("_rankingScoreDetails", None)
+    return answer
+
+
+def _shows_vectors_of_some(case: Case, _known: Knowledge) -> bool:
+    """Vectors are wanted, and only some attributes are displayed."""
+    return case.body.get("retrieveVectors") is True and "displayedAttributes" in case.variant.settings
+
+
+def _without_vectors(answer: Any, _case: Case) -> Any:
+    for hit in answer.get("hits", []):
+        hit.pop("_vectors", None)
     return answer
 
 
@@ -191,29 +222,68 @@ def _without_results(answer: Any, _case: Case) -> Any:
     return {name: len(value) if name == "results" else value for name, value in answer.items()}
 
 
-def _shape(answer: Any, _case: Case) -> Any:
-    """Only which members there are."""
-    return sorted(answer)
+def _without_findings(answer: Any, _case: Case) -> Any:
+    """Without what depends on which documents are found; of facets which attributes are counted stays."""
+    kept = {name: value for name, value in answer.items() if name not in ("hits", *_TOTALS)}
+    return {**kept, "members": list(answer), "facets": list(answer.get("facetDistribution", {}))}
+
+
+def _in_one_order(left: Any, right: Any) -> Iterator[str]:
+    """Hits that both sides show come in one order."""
+    one, other = _identities(left), _identities(right)
+    both = set(one) & set(other)
+    if [key for key in one if key in both] != [key for key in other if key in both]:
+        yield "hits that both show are in another order"
+
+
+def _counts_what_it_shows(left: Any, right: Any) -> Iterator[str]:
+    """A page is as long as the answer's own total says."""
+    for side, answer in (("left", left), ("right", right)):
+        total = answer.get("totalHits")
+        if total is not None and answer["page"]:
+            before = min((answer["page"] - 1) * answer["hitsPerPage"], total)
+            wanted = min(answer["hitsPerPage"], total - before)
+            if len(answer["hits"]) != wanted:
+                yield f"{side}: {len(answer['hits'])} hits on a page that has {wanted}"
+
+
+def _identities(answer: Any) -> list[str]:
+    """Each hit that can be told from the others, scores aside."""
+    shown = []
+    for hit in answer.get("hits", []):
+        document = {name: value for name, value in hit.items() if not name.startswith("_ranking")}
+        shown.append(json.dumps(document, sort_keys=True))
+    return [key for key in shown if shown.count(key) == 1]
 
 
 APPROXIMATIONS: Final = (
     Approximation(
         "matchingStrategy frequency",
         lambda case, _: case.body.get("matchingStrategy") == "frequency" and bool((case.body.get("q") or "").strip()),
-        _shape,
+        _without_findings,
+        _counts_what_it_shows,
     ),
     Approximation(
-        "distinct by an attribute with several values", lambda case, known: _distinct(case) in known.many_valued, _shape
+        "distinct by an attribute with several values",
+        lambda case, known: _distinct(case) in known.many_valued,
+        _without_findings,
+        _in_one_order,
     ),
-    Approximation("a search cut off at once, under rankingScoreThreshold", _is_cut_off_below_a_threshold, _shape),
+    Approximation(
+        "a search cut off at once, under rankingScoreThreshold",
+        _is_cut_off_below_a_threshold,
+        _without_findings,
+        _in_one_order,
+    ),
     Approximation("scores of a search cut off at once", _is_cut_off, _without_scores),
+    Approximation("retrieveVectors where some attributes are displayed", _shows_vectors_of_some, _without_vectors),
     Approximation(
         "proximityPrecision byAttribute, the last of several words a beginning", _pairs_a_beginning, _without_hits
     ),
     Approximation("lists of documents by distance", _lists_by_place, _without_results),
     Approximation(
         "estimated totals and facet counts under distinct",
-        lambda case, _: _distinct(case) is not None,
+        lambda case, known: _distinct(case) is not None and not _counts_winners(case, known),
         _without_estimates,
     ),
     Approximation(
@@ -223,7 +293,7 @@ APPROXIMATIONS: Final = (
     ),
     Approximation(
         "counts of a value that stands both as number and as text",
-        lambda case, known: _searches(case) and _faceted(case, known.numbers_as_texts),
+        lambda case, known: (_searches(case) or _distinct(case) is not None) and _faceted(case, known.numbers_as_texts),
         _without_numbers,
     ),
     Approximation(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.compat import corpus
-from tests.compat.variants import CUSTOM, HIDDEN, HURRIED, LANGUAGES, PLAIN, STRICT, VECTORS, Variant
+from tests.compat.variants import CUSTOM, DIMENSIONS_OF, HIDDEN, HURRIED, LANGUAGES, PLAIN, STRICT, VECTORS, Variant
 
 Body = dict[str, Any]
 
@@ -70,6 +70,24 @@ _TEXTS: Final = (
     "variants",
     "group",
 )
+_ATTRIBUTES: Final = (
+    "brand",
+    "spelling",
+    "price",
+    "rating",
+    "mixed",
+    "tags",
+    "specs.color",
+    "specs.weight",
+    "variants.size",
+    "group",
+    "year",
+    "flag",
+    "maybe",
+    "_geo",
+    "foreign.ja",
+)
+"""What is filtered and faceted by, as far as the variant allows it."""
 _DISTINCTS: Final = (
     "group",
     "group",
@@ -383,29 +401,7 @@ class _Maker:
 
     def _comparison(self, variant: Variant) -> str:
         chance = self._chance
-        names = [
-            name
-            for name in (
-                "brand",
-                "spelling",
-                "price",
-                "rating",
-                "mixed",
-                "tags",
-                "specs.color",
-                "specs.weight",
-                "specs.size.w",
-                "variants.size",
-                "variants.stock",
-                "group",
-                "year",
-                "flag",
-                "maybe",
-                "_geo",
-                "foreign.ja",
-            )
-            if _allowed(name, variant)
-        ]
+        names = [name for name in (*_ATTRIBUTES, "specs.size.w", "variants.stock") if _allowed(name, variant)]
         name = chance.choice(names)
         if name == "_geo":
             self._label("filter: geo")
@@ -486,29 +482,7 @@ class _Maker:
             self._facets(body, variant)
 
     def _facets(self, body: Body, variant: Variant) -> None:
-        names = [
-            name
-            for name in (
-                "brand",
-                "spelling",
-                "price",
-                "rating",
-                "mixed",
-                "tags",
-                "specs.color",
-                "specs.weight",
-                "specs",
-                "variants.size",
-                "variants",
-                "group",
-                "year",
-                "flag",
-                "maybe",
-                "foreign.ja",
-                "_geo",
-            )
-            if _allowed(name, variant)
-        ]
+        names = [name for name in (*_ATTRIBUTES, "specs", "variants") if _allowed(name, variant)]
         body["facets"] = self._chance.choice((["*"], ["*"], [], self._some(names, 4), self._some(names, 2)))
         if self._happens(0.05):
             body["facets"] = [*body["facets"], "*"]
@@ -554,17 +528,23 @@ class _Maker:
     def _semantic(self) -> Body:
         """A search in which vectors count: nothing that would keep it from being compared with brute force."""
         chance = self._chance
-        body: Body = {"vector": self._near(), "showRankingScoreDetails": True}
+        embedder = self._embedder()
+        vector = self._near()[: DIMENSIONS_OF[embedder]]
+        body: Body = {"vector": vector, "showRankingScoreDetails": True}
         ratio = chance.choice((0.3, 0.5, 0.8, 1, 1))
-        body["hybrid"] = {"embedder": "manual", "semanticRatio": ratio}
+        body["hybrid"] = {"embedder": embedder, "semanticRatio": ratio}
         if ratio < 1:
             body["q"] = " ".join(self._words(chance.randint(1, 2)))
         if self._happens(0.3):
             body["filter"] = f"rating >= {chance.randint(1, 4)}"
         if self._happens(0.4):
             body["limit"] = chance.choice((1, 5, 40))
-        self._label("hybrid: vector only" if ratio == 1 else "hybrid: both")
+        self._label("vector search" if ratio == 1 else "hybrid search")
+        self._label(f"embedder: {embedder}")
         return body
+
+    def _embedder(self) -> str:
+        return self._chance.choice(("manual", "manual", "bits", "short"))
 
     def _near(self) -> list[float]:
         """A vector close to some document's."""
@@ -616,7 +596,8 @@ class _Maker:
     def _similar(self) -> Body:
         chance = self._chance
         asked = chance.choice([document for document in self._documents if document["_vectors"]["manual"] is not None])
-        body: Body = {"id": asked["id"], "embedder": "manual"}
+        body: Body = {"id": asked["id"], "embedder": self._embedder()}
+        self._label(f"embedder: {body['embedder']}")
         if self._happens(0.4):
             body["limit"] = chance.choice((1, 5, 40))
         if self._happens(0.3):

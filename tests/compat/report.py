@@ -13,6 +13,7 @@ from rich.table import Table
 from tests.compat.run import Outcome, Verdict
 
 _COLUMNS = ("feature", "requests", "equal", "hits equal", "approximated", "different", "not built")
+_VECTOR_COLUMNS = ("by vector", "requests", "recall of one node", "recall over several")
 
 
 @dataclass
@@ -54,6 +55,26 @@ class Row:
 
 
 @dataclass
+class VectorRow:
+    """One feature of searches by vector: how many, and the recall of those that have nothing else in them."""
+
+    feature: str
+    requests: int = 0
+    recalls: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        self.requests += 1
+        if outcome.recalls is not None:
+            self.recalls.append(outcome.recalls)
+
+    @property
+    def cells(self) -> list[str]:
+        sides = zip(*self.recalls, strict=True) if self.recalls else ()
+        means = [f"{fmean(side):.3f}" for side in sides] or ["-", "-"]
+        return [self.feature, str(self.requests), *means]
+
+
+@dataclass
 class Report:
     """Sums of a run. Searches by vector are apart, for they are not compared hit by hit."""
 
@@ -61,6 +82,7 @@ class Report:
     features: dict[str, Row] = field(default_factory=dict)
     approximations: dict[str, Row] = field(default_factory=dict)
     semantic: int = 0
+    by_vector: dict[str, VectorRow] = field(default_factory=dict)
     recalls: list[tuple[float, float]] = field(default_factory=list)
     differing: list[Outcome] = field(default_factory=list)
 
@@ -80,6 +102,8 @@ class Report:
             self.differing.append(outcome)
         if outcome.verdict is Verdict.SEMANTIC:
             self.semantic += 1
+            for name in outcome.case.features:
+                self.by_vector.setdefault(name, VectorRow(name)).add(outcome)
             return
         self.total.add(outcome)
         for rows, names in ((self.features, outcome.case.features), (self.approximations, outcome.approximations)):
@@ -105,6 +129,9 @@ class Report:
 
         return (("feature", [*by_name(self.features), self.total]), ("approximation", by_name(self.approximations)))
 
+    def _vector_rows(self) -> Sequence[VectorRow]:
+        return sorted(self.by_vector.values(), key=lambda row: row.feature)
+
     def print(self, console: Console, *, most: int = 20) -> None:
         """To a terminal, with the first differences in full."""
         for outcome in self.differing[:most]:
@@ -116,6 +143,10 @@ class Report:
             for row in rows:
                 table.add_row(*row.cells, style="red" if row.different else None)
             console.print(table)
+        table = Table("by vector", *_VECTOR_COLUMNS[1:])
+        for vector_row in self._vector_rows():
+            table.add_row(*vector_row.cells)
+        console.print(table)
         left, right = self.recall
         console.print(f"searches by vector: {self.semantic}, recall {left:.3f} left, {right:.3f} right")
 
@@ -126,6 +157,9 @@ class Report:
             lines += [f"| {' | '.join((title, *_COLUMNS[1:]))} |", f"| --- {'| ---: ' * (len(_COLUMNS) - 1)}|"]
             lines += [f"| {' | '.join(row.cells)} |" for row in rows]
             lines.append("")
+        lines += [f"| {' | '.join(_VECTOR_COLUMNS)} |", f"| --- {'| ---: ' * (len(_VECTOR_COLUMNS) - 1)}|"]
+        lines += [f"| {' | '.join(row.cells)} |" for row in self._vector_rows()]
+        lines.append("")
         left, right = self.recall
         lines.append(f"Searches by vector: {self.semantic}; recall {left:.3f} on one node, {right:.3f} over several.")
         return "\n".join(lines) + "\n"
@@ -138,6 +172,7 @@ class Report:
             "features": [asdict(row) for row in self._sections()[0][1][:-1]],
             "approximations": [asdict(row) for row in self._sections()[1][1]],
             "semantic": {"requests": self.semantic, "recall": {"left": left, "right": right}},
+            "by_vector": [asdict(row) for row in self._vector_rows()],
             "differing": [
                 {"case": str(outcome.case), "approximations": outcome.approximations, "where": outcome.where}
                 for outcome in self.differing

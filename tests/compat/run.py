@@ -135,7 +135,8 @@ class Comparison:
     def _folded(self, case: Case, left: Body, right: Body, *, same_hits: bool) -> Outcome:
         applying = approximations_of(case, self.known)
         names = tuple(each.name for each in applying)
-        where = tuple(differences(folded(left, case, applying), folded(right, case, applying)))
+        wrong = [line for each in applying for line in each.holds(left, right)]
+        where = (*wrong, *differences(folded(left, case, applying), folded(right, case, applying)))
         verdict = Verdict.APPROXIMATE if applying and not where else Verdict.DIFFERENT
         return Outcome(case, verdict, same_hits, names, where)
 

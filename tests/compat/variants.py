@@ -41,6 +41,10 @@ _SORTABLE: Final = [
 ]
 
 
+DIMENSIONS_OF: Final[Mapping[str, int]] = {"manual": DIMENSIONS, "bits": DIMENSIONS, "short": 3}
+"""Embedders, and how much of a document's vector each is given; `bits` is binary quantised."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """One index: its settings, and how documents are fitted to it."""
@@ -66,6 +70,12 @@ class Variant:
 
 def _without_vectors(document: Document) -> Document:
     return {name: value for name, value in document.items() if name != "_vectors"}
+
+
+def _with_every_vector(document: Document) -> Document:
+    vector = document["_vectors"]["manual"]
+    every = {name: None if vector is None else vector[:length] for name, length in DIMENSIONS_OF.items()}
+    return {**document, "_vectors": every}
 
 
 def _by_sku(document: Document) -> Document:
@@ -183,8 +193,12 @@ VECTORS: Final = Variant(
     {
         "filterableAttributes": ["rating", "brand", "year"],
         "sortableAttributes": ["rating", "year"],
-        "embedders": {"manual": {"source": "userProvided", "dimensions": DIMENSIONS}},
+        "embedders": {
+            name: {"source": "userProvided", "dimensions": dimensions, "binaryQuantized": name == "bits"}
+            for name, dimensions in DIMENSIONS_OF.items()
+        },
     },
+    fit=_with_every_vector,
 )
 
 HURRIED: Final = Variant(

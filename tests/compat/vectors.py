@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.compat.cases import Case
 from tests.compat.corpus import Document
+from tests.compat.variants import DIMENSIONS_OF
 
 
 def is_semantic(case: Case) -> bool:
@@ -21,14 +22,16 @@ def is_semantic(case: Case) -> bool:
 
 def nearest(case: Case, documents: Sequence[Document], count: int) -> set[Any]:
     """Keys of the nearest documents, by brute force. The case has no filter but `rating >= n`."""
+    embedder = case.body["embedder"] if case.route == "similar" else case.body["hybrid"]["embedder"]
+    length = DIMENSIONS_OF[embedder]
     if case.route == "similar":
         asked = next(document for document in documents if document["id"] == case.body["id"])
-        vector = asked["_vectors"]["manual"]
+        vector = asked["_vectors"]["manual"][:length]
     else:
         vector = case.body["vector"]
     least = int(str(case.body.get("filter") or "rating >= 0").removeprefix("rating >= "))
     found = [
-        (_cosine(vector, document["_vectors"]["manual"]), document["id"])
+        (_cosine(vector, document["_vectors"]["manual"][:length]), document["id"])
         for document in documents
         if document["_vectors"]["manual"] is not None
         and (least == 0 or document.get("rating", 0) >= least)
