@@ -178,14 +178,17 @@ COUNT = 2000
 ASKED = 30
 
 
+def keys_of(shard: int) -> Iterator[int]:
+    """The keys of one of sixteen shards."""
+    return (number for number in itertools.count() if shard_of(str(number), 16) == shard)
+
+
 @pytest.fixture(scope="module")
 def clustered() -> list[dict[str, Any]]:
     """Vectors around a few centres, and what lies around one centre lies in few shards: hard for a merge."""
     chance = random.Random(9)
     centres = [[chance.gauss(0, 1) for _ in range(DIMENSIONS)] for _ in range(CLUSTERS)]
-    free: dict[int, Iterator[int]] = {
-        shard: (number for number in itertools.count() if shard_of(str(number), 16) == shard) for shard in range(16)
-    }
+    free = {shard: keys_of(shard) for shard in range(16)}
     documents = []
     for _ in range(COUNT):
         cluster = min(int(chance.expovariate(0.3)), CLUSTERS - 1)
