@@ -3,13 +3,17 @@
 Nodes batch neighbouring tasks, and one bad document can fail an innocent task on one node and not on another. So a
 task has failed only where no owner applied it; where one owner did and another did not, the other's copy is wrong. A
 node that does not know its part any more may have done it: where nobody else can say, all copies are in doubt.
+
+What was applied by copies alone that are not trusted any more will be undone when they are made equal to one that is.
+So a trusted copy is waited for, even if its node is away, as long as no other trusted one has applied it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from miroir.store import NodeTask, ShardCopies, TaskStatus
@@ -27,11 +31,16 @@ class Verdict:
     applied: ShardCopies = field(default_factory=dict)
 
 
-def judge(node_tasks: Sequence[NodeTask], given_up: Callable[[str], bool]) -> Verdict | None:
+def judge(
+    node_tasks: Sequence[NodeTask],
+    given_up: Callable[[str], bool],
+    trusted: Mapping[int, frozenset[str]] = MappingProxyType({}),
+) -> Verdict | None:
     """The verdict, or None while it is open.
 
     `given_up(node)`: nobody waits for that node now. Its open tasks count as missed where another owner has the shard;
-    where nobody else has it, the task stays open until the node returns.
+    where nobody else has it, or only copies that are not among `trusted` and the node's own is, the task stays open
+    until the node returns. A shard that is not in `trusted`: every copy of it is.
     """
     by_shard: defaultdict[int, dict[str, str]] = defaultdict(dict)
     for task in node_tasks:
@@ -43,8 +52,11 @@ def judge(node_tasks: Sequence[NodeTask], given_up: Callable[[str], bool]) -> Ve
     failed_shards = []
     for shard, copies in by_shard.items():
         having = frozenset(node for node, status in copies.items() if status == "succeeded")
-        if any(status == "open" and not (having and given_up(node)) for node, status in copies.items()):
-            return None
+        vouching = trusted.get(shard)
+        awaited = frozenset() if vouching is None or having & vouching else vouching
+        for node, status in copies.items():
+            if status == "open" and not (having and given_up(node) and node not in awaited):
+                return None
         if not having:
             failed_shards.append(shard)
             if "lost" in copies.values():

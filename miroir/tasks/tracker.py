@@ -68,6 +68,8 @@ class TaskTracker:
         self._news: dict[str, trio.Event] = defaultdict(trio.Event)
         self._asked: dict[str, trio.Event] = defaultdict(trio.Event)
         self._unjudged: dict[str, set[int]] = defaultdict(set)
+        self._for_trust: set[int] = set()
+        """Tasks that wait for nodes which are away only because no other trusted copy has them."""
         self._follow_ups = FollowUps(store)
         self._listeners: list[Listener] = []
         self._concluder: Callable[[TaskRow], bool] = _nobody
@@ -224,6 +226,7 @@ class TaskTracker:
     async def _follow_node(self, node: str) -> None:
         happened_at = trio.current_time()
         was_usable = True
+        generation = -1
         while True:
             if not self._book.awaited(node):
                 await self._news[node].wait()
@@ -242,9 +245,12 @@ class TaskTracker:
                 least, soon, most = least_pause(took), pause_when_asked(took, quiet), pause(took, quiet)
             else:
                 # What waits for it is judged once without it; after that, a change on another node is judged there.
-                waiting = self._book.waiting_for(node) if was_usable else sorted(self._unjudged[node])
+                waiting = set(self._book.waiting_for(node)) if was_usable else self._unjudged[node]
+                if generation != self._cluster.generation:  # other copies may be trusted now
+                    generation = self._cluster.generation
+                    waiting |= self._for_trust
                 self._unjudged[node] = set()
-                await self._judge_all(waiting)
+                await self._judge_all(sorted(waiting))
                 least, soon, most = SHORTEST_S, SHORTEST_S, _AWAY_PAUSE_S
             was_usable = usable
             self._asked[node] = trio.Event()
@@ -327,12 +333,17 @@ class TaskTracker:
         entry = self._book.find(uid)
         if entry is None or entry.settling or not entry.row.node_tasks or self._concluder(entry.row):
             return
-        verdict = judge(entry.row.node_tasks, lambda node: not self._cluster.usable(node))
+        verdict = judge(entry.row.node_tasks, self._away, self._cluster.in_sync(entry.row.physical_uid or ""))
         if verdict is None:
+            if judge(entry.row.node_tasks, self._away) is not None:
+                self._for_trust.add(uid)
             return
         if verdict.lost:
             _log.warning("copies missed a write", task_uid=uid, shards=sorted(verdict.lost))
         await self._close(entry, self._settlement(entry, verdict))
+
+    def _away(self, node: str) -> bool:
+        return not self._cluster.usable(node)
 
     async def _close(
         self, entry: Entry, settlement: Settle, settle: Callable[[Settle], Awaitable[TaskRow]] | None = None
@@ -343,6 +354,7 @@ class TaskTracker:
         finally:
             entry.settling = False
         self._book.close(task.uid)
+        self._for_trust.discard(task.uid)
         self._reached(task.status)
         self._tell(task)
         if task.status != "succeeded":

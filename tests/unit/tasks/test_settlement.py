@@ -68,6 +68,33 @@ def test_a_task_is_open_exactly_as_long_as_somebody_is_waited_for(tasks: list[No
     assert (judge(tasks, away.__contains__) is None) == bool(waited_for)
 
 
+trusted_copies = st.dictionaries(st.integers(0, 4), st.frozensets(st.sampled_from("abcd"), min_size=1))
+
+
+@given(node_tasks(), away_nodes, trusted_copies)
+def test_a_trusted_copy_is_waited_for_unless_another_one_applied_it(
+    tasks: list[NodeTask], away: frozenset[str], trusted: dict[int, frozenset[str]]
+) -> None:
+    waited_for = []
+    for shard, nodes in copies(tasks).items():
+        having = {node for node, statuses in nodes.items() if applied(statuses)}
+        vouching = trusted.get(shard, frozenset())
+        for node, statuses in nodes.items():
+            missed = node in away and having and (node not in vouching or having & vouching)
+            if undecided(statuses) and not missed:
+                waited_for.append(node)
+    assert (judge(tasks, away.__contains__, trusted) is None) == bool(waited_for)
+
+
+def test_what_a_copy_applied_that_is_not_trusted_any_more_is_left_to_the_trusted_one() -> None:
+    """Both took it; one missed the next write, the other is away, and has it in its queue."""
+    tasks = [part("a", "open"), part("b", "succeeded")]
+    assert judge(tasks, {"a"}.__contains__, {0: frozenset("ab")}) is not None
+    assert judge(tasks, {"a"}.__contains__, {0: frozenset("a")}) is None
+    assert judge(tasks, {"a"}.__contains__, {0: frozenset("b")}) is not None
+    assert judge(tasks, {"a"}.__contains__, {0: frozenset("c")}) is not None, "waiting for it would help nobody"
+
+
 @given(node_tasks(), away_nodes)
 def test_it_failed_only_where_no_owner_applied_it(tasks: list[NodeTask], away: frozenset[str]) -> None:
     verdict = judge(tasks, away.__contains__)
