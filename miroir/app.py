@@ -102,7 +102,7 @@ from miroir.indexes import (
 )
 from miroir.ingest import Changes, DocumentWriter, edition_text
 from miroir.nodes import NodeClient, Observer
-from miroir.rebalance import IntentExpiry, NodeCopies, Repairer
+from miroir.rebalance import IntentExpiry, NodeCopies, Repairer, StaleAllocation
 from miroir.search import (
     Bounds,
     DocumentReader,
@@ -515,6 +515,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         metrics,
         refresh_metrics,
         SettingsPreview(cluster, registry, versions, verdicts, anti_entropy=anti_entropy),
+        StaleAllocation(cluster, store, registry, copies),
         default_shards=config.shards,
         aliases=aliases if config.aliases.enabled else None,
         imports=imports,

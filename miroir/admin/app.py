@@ -16,9 +16,11 @@ from miroir.admin.alias_routes import alias_routes
 from miroir.admin.dump_routes import dump_routes
 from miroir.admin.overview import shards_view, topology_view
 from miroir.admin.settings_preview import SettingsPreview
+from miroir.admin.shard_routes import shard_routes
 from miroir.cluster import Cluster
 from miroir.errors import ApiError, node_error
 from miroir.indexes import AliasService, Registry
+from miroir.rebalance import StaleAllocation
 from miroir.security import AdminDoor
 from miroir.telemetry import Metrics, get_logger, log_request, request_id
 from miroir.upkeep import DumpImports
@@ -35,6 +37,7 @@ def create_admin_app(
     metrics: Metrics,
     refresh_metrics: Callable[[], Awaitable[None]],
     previews: SettingsPreview,
+    allocation: StaleAllocation,
     *,
     default_shards: int,
     aliases: AliasService | None = None,
@@ -79,6 +82,7 @@ def create_admin_app(
         body, content_type = metrics.render()
         return Response(body, content_type=content_type)
 
+    app.register_blueprint(shard_routes(allocation))
     if aliases is not None:
         app.register_blueprint(alias_routes(aliases))
     if imports is not None:

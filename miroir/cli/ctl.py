@@ -13,6 +13,7 @@ from miroir.cli.credentials import CREDENTIALS_FILE, VARIABLE, CredentialsError,
 from miroir.cli.ctl_aliases import alias_commands
 from miroir.cli.ctl_calls import USAGE, AsJson, Target, call_admin, fail, print_json
 from miroir.cli.ctl_dumps import dump_commands
+from miroir.cli.ctl_shards import shard_commands
 from miroir.cli.ctl_tables import shards_tables, status_tables
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ _DEFAULT_URL: Final = "http://127.0.0.1:7700"
 
 app.add_typer(alias_commands, name="alias")
 app.add_typer(dump_commands, name="dump")
+app.add_typer(shard_commands, name="shard")
 
 
 @app.callback()

@@ -29,6 +29,7 @@ MIROIR_CODES: Final[dict[str, CodeInfo]] = {
     "miroir_alias_not_found": CodeInfo(404, "invalid_request"),
     "miroir_alias_conflict": CodeInfo(409, "invalid_request"),
     "miroir_dump_import_not_found": CodeInfo(404, "invalid_request"),
+    "miroir_topology_conflict": CodeInfo(409, "invalid_request"),
     "miroir_dump_import_conflict": CodeInfo(409, "invalid_request"),
     "miroir_not_supported": CodeInfo(501, "invalid_request"),
     "miroir_idempotency_key_reused": CodeInfo(409, "invalid_request"),

@@ -233,6 +233,15 @@ class Store(Protocol):
         otherwise, as for a shard nobody knows.
         """
 
+    async def allocate_stale(
+        self, physical_uid: str, expected: ShardCopies, node: str, others: ShardCopies
+    ) -> dict[int, frozenset[str]]:
+        """Trust the node's copy of these shards alone, whatever it lacks; returns the new sets.
+
+        `expected`: the sets as they are seen, `MappingChanged` if they are not so. Copies on `others` (shard -> nodes)
+        are queued to be made equal to it.
+        """
+
     async def queue_repairs(
         self, physical_uid: str, shards: Mapping[int, str | None], reason: str, *, since: int = 0
     ) -> None:

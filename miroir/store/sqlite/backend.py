@@ -193,6 +193,11 @@ class SqliteStore(Store):
     async def drop_node_copies(self, node: str, lost_as: str) -> dict[str, dict[int, frozenset[str]]]:
         return await self._writer.run(lambda tx: copies.drop_node_copies(tx, node, lost_as))
 
+    async def allocate_stale(
+        self, physical_uid: str, expected: ShardCopies, node: str, others: ShardCopies
+    ) -> dict[int, frozenset[str]]:
+        return await self._writer.run(lambda tx: copies.allocate_stale(tx, physical_uid, expected, node, others))
+
     def watch_in_sync(self, watcher: Callable[[str, ShardCopies], None]) -> None:
         self._writer.watch = watcher
 

@@ -125,6 +125,23 @@ def leave_in_sync(
     return changed
 
 
+def allocate_stale(
+    tx: Tx, physical_uid: str, expected: ShardCopies, node: str, others: ShardCopies
+) -> dict[int, frozenset[str]]:
+    """`Store.allocate_stale`."""
+    if in_sync_of(tx.db, physical_uid, expected) != dict(expected):
+        raise MappingChanged(f"other copies of {physical_uid} are trusted than was thought")
+    changed = {shard: frozenset({node}) for shard in expected}
+    put_in_sync(tx, physical_uid, changed)
+    tx.db.executemany(
+        "DELETE FROM repairs WHERE physical_uid = ? AND shard = ? AND node = ?",
+        [(physical_uid, shard, node) for shard in expected],
+    )
+    wanted = [(physical_uid, shard, other) for shard in expected for other in sorted(others.get(shard, ()))]
+    queue(tx, wanted, "another copy was allocated", since=0)
+    return changed
+
+
 def join_in_sync(tx: Tx, physical_uid: str, shard: int, node: str, hold: str, source: str) -> frozenset[str]:
     """`Store.join_in_sync`."""
     held = tx.db.execute(

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from miroir.admin import SettingsPreview, create_admin_app
+from miroir.rebalance import StaleAllocation
 from miroir.security import AdminDoor
 from miroir.telemetry import Metrics
 from tests.unit.admin.test_overview import cluster_with
@@ -32,6 +33,7 @@ class Rig:
             self.metrics,
             self.refresh,
             cast(SettingsPreview, None),
+            cast(StaleAllocation, None),
             default_shards=16,
         )
         self.client = app.test_client()

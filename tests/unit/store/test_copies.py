@@ -37,6 +37,22 @@ async def test_copies_that_differ_leave_but_not_all(store: Store) -> None:
     assert asked == {(0, "a", "differ"), (1, None, "differ")}
 
 
+async def test_a_stale_copy_is_allocated_and_the_others_are_made_equal_to_it(store: Store) -> None:
+    await found(store, nodes={"a"})
+    await store.drop_node_copies("a", lost_as="a#1")
+    lost = {shard: frozenset({"a#1"}) for shard in (1, 2)}
+    owners = {shard: NODES - {"b"} for shard in range(4)}
+    with pytest.raises(MappingChanged):
+        await store.allocate_stale("books", {**lost, 1: frozenset("a")}, "b", owners)
+    assert await store.allocate_stale("books", lost, "b", owners) == {1: frozenset("b"), 2: frozenset("b")}
+    trusted = (await store.load_in_sync())["books"]
+    assert trusted == {0: {"a#1"}, 1: {"b"}, 2: {"b"}, 3: {"a#1"}}
+    asked = {(each.shard, each.node) for each in await store.list_repairs() if each.reason.startswith("another")}
+    assert asked == {(shard, node) for shard in (1, 2) for node in ("a", "c")}
+    assert await store.allocate_stale("books", {1: frozenset("b")}, "a", {}) == {1: frozenset("a")}
+    assert not [each for each in await store.list_repairs() if (each.shard, each.node) == (1, "a")]
+
+
 async def test_a_node_whose_name_is_part_of_another_is_not_mistaken(store: Store) -> None:
     await found(store, nodes={"node-1", "node-10", 'no"de'})
     assert await store.drop_node_copies("node-", lost_as="x") == {}
