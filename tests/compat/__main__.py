@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import chain
 
 from rich.console import Console
 
 from tests.client import Api
 from tests.compat.cases import cases
 from tests.compat.corpus import corpus
+from tests.compat.federated import federated_cases
 from tests.compat.report import Report
 from tests.compat.run import Comparison, Side
 
@@ -28,6 +30,7 @@ def main() -> int:
     parser.add_argument("--right-key", metavar="KEY")
     parser.add_argument("--seed", type=int, default=1, help="other seeds ask other things (default 1)")
     parser.add_argument("--queries", type=int, default=1000, help="how many requests (default 1000)")
+    parser.add_argument("--federated", type=int, default=100, help="how many federated searches more (default 100)")
     parser.add_argument("--documents", type=int, default=1200, help="how many documents an index has (default 1200)")
     parser.add_argument("--limit", type=int, help="the limit of searches that name none")
     parser.add_argument("--prefix", default="compat", help="what the indexes' names begin with")
@@ -42,7 +45,8 @@ def main() -> int:
         left.load(documents)
         right.load(documents)
     asked = cases(args.seed, args.queries, documents, limit=args.limit)
-    report = Report.of(Comparison(left, right, documents).run(asked))
+    federated = federated_cases(args.seed, args.federated, documents)
+    report = Report.of(Comparison(left, right, documents).run(chain(asked, federated)))
     if not args.keep:
         left.unload()
         right.unload()

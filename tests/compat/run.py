@@ -12,6 +12,7 @@ from tests.compat.approximations import Knowledge, approximations_of, folded
 from tests.compat.cases import Body, Case
 from tests.compat.compare import Answer, differences
 from tests.compat.corpus import Document
+from tests.compat.federated import KIND, named
 from tests.compat.variants import VARIANTS, Variant
 from tests.compat.vectors import is_semantic, nearest, recall
 
@@ -57,7 +58,9 @@ class Side:
         """The answer to a case, with other parameters in place of some."""
         path = f"/indexes/{self.uid(case.variant.name)}/{case.route}"
         body = {**case.body, **(over or {})}
-        if case.method == "GET":
+        if case.kind == KIND:
+            response = self.api.request("POST", f"/{case.route}", json=named(body, self.uid))
+        elif case.method == "GET":
             response = self.api.request("GET", path, params=case.parameters(body))
         else:
             response = self.api.request("POST", path, json=body)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.compat.cases import Case, cases
 from tests.compat.corpus import Document, corpus
+from tests.compat.federated import federated_cases
 from tests.compat.report import Report
 from tests.compat.run import Comparison, Side
 from tests.compat.variants import LANGUAGES, PLAIN
@@ -21,6 +22,7 @@ from tests.nodes import Cluster, RealNode
 
 DOCUMENTS = 700
 REQUESTS = 240
+FEDERATED = 40
 SEMANTIC_AMONG = 2000
 """Requests drawn for the sake of the searches by vector among them, which are asked for by themselves."""
 RECALL_CHANCE = 0.02
@@ -70,6 +72,9 @@ def test_generated_requests_are_answered_as_by_one_node(
     assert report.total.unbuilt == 0
     assert report.same_hits >= 0.98
     assert report.features["pages put together"].different == 0
+    federated = Report.of(Comparison(plain, right, documents).run(federated_cases(seed, FEDERATED, documents)))
+    assert not federated.differing, explained(federated)
+    assert federated.total.unbuilt == 0
     by_vector = filter(is_semantic, cases(seed, SEMANTIC_AMONG, documents, limit=limit))
     neighbours = Report.of(Comparison(plain, right, documents).run(by_vector))
     assert not neighbours.differing, explained(neighbours)
