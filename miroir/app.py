@@ -433,7 +433,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         MultiSearchResource(
             registry,
             searches,
-            FederatedSearch(scatter, policy, search_bounds, features.federate),
+            FederatedSearch(scatter, policy, vectors, search_bounds, features.federate),
             features,
             verdicts,
             search_bounds,

@@ -113,7 +113,7 @@ class MultiSearchResource:
             names = {*federation.facets_by_index, *(query.uid for query in queries)}
             indexes = {uid: self._behind(request, uid) for uid in names}
             narrowed = [replace(query, body=request.access.narrowed(query.uid, query.body)) for query in queries]
-            found = await self._federation.search(narrowed, federation, indexes)
+            found = await self._federation.search(narrowed, federation, indexes, over_fetch(request))
         except ApiError as refusal:
             if refusal.status < 500 or refusal.code == "miroir_not_supported":
                 await self._judge(body, readable_part)
@@ -127,7 +127,7 @@ class MultiSearchResource:
         if index is None:
             return []
         check_version(request, index)
-        return [index]
+        return list(index.members or [index])
 
     async def _admit(self, request: Request, body: Mapping[str, Any], shown: Callable[[Any], Any]) -> None:
         """Raise the first refusal of an index to this key: a node looks at all of them before it searches any."""

@@ -14,7 +14,8 @@ from miroir.errors import ApiError, node_error
 from miroir.indexes import is_uid
 
 _DEFAULT_LIMIT: Final = 20
-_MOST: Final = (1 << 64) - 1
+MOST: Final = (1 << 64) - 1
+"""The greatest number that a node reads."""
 _PAGES: Final = ("offset", "limit", "page", "hitsPerPage")
 _OPTIONS: Final = frozenset({"weight", "remote", "queryPosition"})
 _MEMBERS: Final = frozenset({"limit", "offset", "facetsByIndex", "mergeFacets"})
@@ -51,7 +52,7 @@ class Federation:
     @property
     def reach(self) -> int:
         """How many hits of every query may be in the window."""
-        return min(self.offset + self.limit, _MOST)
+        return min(self.offset + self.limit, MOST)
 
 
 def read_federation(value: Any, *, shows_values: bool) -> Federation | None:
@@ -146,7 +147,7 @@ def _query(place: int, query: Mapping[str, Any], *, network: bool) -> FederatedQ
 
 
 def _is_natural(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= _MOST
+    return type(value) is int and 0 <= value <= MOST
 
 
 def _are_texts(value: Any) -> bool:

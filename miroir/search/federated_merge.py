@@ -119,6 +119,11 @@ class _Hit:
         """Its values without ours."""
         return clients_values(self.scores.weighted_score_values)
 
+    @cached_property
+    def seq(self) -> bytes:
+        """Its insertion stamp; no two documents have the same. Of indexes behind one alias it orders equal hits."""
+        return seq_of(self.raw)
+
     @property
     def is_semantic(self) -> bool:
         """Whether it was found by its vector."""
@@ -131,7 +136,9 @@ class _Hit:
             other.values,
             float(bytes(other.scores.weighted_ranking_score)),
         )
-        return order > 0 or (order == 0 and self.found.position < other.found.position)
+        if order or self.found.position != other.found.position:
+            return order > 0 or (order == 0 and self.found.position < other.found.position)
+        return self.seq < other.seq
 
 
 def _of_query(found: QueryFound, reach: int) -> Iterator[_Hit]:
@@ -157,9 +164,8 @@ def _of_index(index: IndexFound, reach: int) -> Iterator[_Hit]:
 def _once(hits: Iterator[_Hit]) -> Iterator[_Hit]:
     seen: set[bytes] = set()
     for hit in hits:
-        seq = seq_of(hit.raw)  # no two documents have the same
-        if seq not in seen:
-            seen.add(seq)
+        if hit.seq not in seen:
+            seen.add(hit.seq)
             yield hit
 
 

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from miroir.errors import ApiError
 from miroir.indexes import Index
-from miroir.search.federated import FederatedQuery, Federation
+from miroir.search.federated import MOST, FederatedQuery, Federation
 from miroir.search.federated_merge import FederatedAnswer, IndexFound, QueryFound
+from miroir.search.hybrid import Kind, kind_of
 from miroir.search.node_body import NodeBody, dumps
 from miroir.search.ranking import SEQ_RULE
-from miroir.search.ranking_rules import CanonicalRules, canonical_rules, is_semantic_only, same_kinds
+from miroir.search.ranking_rules import CanonicalRules, canonical_rules, same_kinds
 from miroir.search.request import Prepared, Window, facet_plan, prepare
 from miroir.search.scatter import Gathered
 
@@ -39,6 +40,8 @@ class Query:
     prepared: Prepared | None = None
     rules: CanonicalRules | None = None
     outcome: Asked | ApiError | None = None
+    limit: int = 0
+    """How many hits each node is asked for."""
 
 
 @dataclass(slots=True)
@@ -68,12 +71,16 @@ class Part:
         return IndexFound(queries, counts if len(queries) > 1 else queries[0].answers, facets)
 
 
-def part_of(index: Index, queries: Sequence[FederatedQuery], federation: Federation) -> Part:
-    """The part of a request that is about one index, ready to be asked. What we refuse is its queries' outcome."""
+def part_of(index: Index, queries: Sequence[FederatedQuery], federation: Federation, over_fetch: int) -> Part:
+    """The part of a request that is about one index, ready to be asked. What we refuse is its queries' outcome.
+
+    `over_fetch`: how many times the hits wanted each node is asked for where vectors take part.
+    """
     uid, reach = index.uid, federation.reach
     part = Part(index, [Query(query, index) for query in queries], federation.facets_by_index.get(uid))
     for each in part.queries:
         each.rules = canonical_rules(index.view.ranking_rules, each.query.body, uid=uid, position=each.query.position)
+        each.limit = reach if kind_of(each.query.body) is Kind.KEYWORD else min(reach * over_fetch, MOST)
         try:
             each.prepared = prepare(each.query.body, index.view, federated=Window(0, reach, False, reach, 1))
         except ApiError as refusal:
@@ -81,11 +88,11 @@ def part_of(index: Index, queries: Sequence[FederatedQuery], federation: Federat
     return part
 
 
-def query_body(each: Query, federation: Federation, facets: Sequence[str] | None) -> Callable[[tuple[int, ...]], bytes]:
+def query_body(each: Query, facets: Sequence[str] | None) -> Callable[[tuple[int, ...]], bytes]:
     """One query as a federated search of its own."""
     assert each.prepared is not None
     node_body = each.prepared.node_body
-    head = _head(each.index, federation.reach, facets)
+    head = _head(each.index, each.limit, facets)
     options = _options(each)
 
     def body(shards: tuple[int, ...]) -> bytes:
@@ -133,7 +140,7 @@ def _counted(body: Mapping[str, Any]) -> dict[str, Any]:
     counted = {name: value for name, value in body.items() if name not in _UNSHOWN}
     counted["attributesToRetrieve"] = []
     text = body.get("q")
-    if not (isinstance(text, str) and text) and not is_semantic_only(body):
+    if not (isinstance(text, str) and text) and kind_of(body) is not Kind.SEMANTIC:
         counted["q"] = " "
     return counted
 

@@ -7,6 +7,7 @@ compare it by with the hits of the other queries.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -17,8 +18,10 @@ from miroir.search.federated import FederatedQuery, Federation
 from miroir.search.federated_merge import IndexFound, merge_federated, parse_federated
 from miroir.search.federated_parts import Asked, Part, Query, alike, count_body, facets_body, part_of, query_body
 from miroir.search.federated_refusals import Indexes, Judge
+from miroir.search.hybrid import Kind, kind_of, with_ratio
 from miroir.search.multi_search import Bounds, side_by_side
 from miroir.search.scatter import Scatter
+from miroir.search.vectors import VectorKnobs, refuse_if_off
 
 _PROXIED: Final = ((b"meili-proxy-search", b"true"),)
 _OFF: Final = "feature_not_enabled"
@@ -34,20 +37,37 @@ class FederatedSearch:
         self,
         scatter: Scatter,
         policy: UnavailablePolicy,
+        knobs: VectorKnobs,
         bounds: Bounds,
         switch_on: Callable[[], Awaitable[None]],
     ) -> None:
         self._scatter = scatter
         self._policy = policy
+        self._knobs = knobs
         self._bounds = bounds
         self._switch_on = switch_on
 
-    async def search(self, queries: Sequence[FederatedQuery], federation: Federation, indexes: Indexes) -> Found:
-        """The answer. Raises the `ApiError` that one node would stumble over first, its place said."""
+    async def search(
+        self,
+        queries: Sequence[FederatedQuery],
+        federation: Federation,
+        indexes: Indexes,
+        over_fetch: int | None = None,
+    ) -> Found:
+        """The answer. Raises the `ApiError` that one node would stumble over first, its place said.
+
+        `over_fetch`: for vectors, in place of the configured factor.
+        """
+        queries = [replace(query, body=with_ratio(query.body, self._knobs.default_ratio)) for query in queries]
+        if any(kind_of(query.body) is not Kind.KEYWORD for query in queries):
+            refuse_if_off(self._knobs)
+        times = over_fetch or self._knobs.over_fetch
         of_name: dict[str, list[FederatedQuery]] = {}
         for query in sorted(queries, key=lambda query: query.uid):
             of_name.setdefault(query.uid, []).append(query)
-        parts = {uid: [part_of(index, asked, federation) for index in indexes[uid]] for uid, asked in of_name.items()}
+        parts = {
+            uid: [part_of(index, asked, federation, times) for index in indexes[uid]] for uid, asked in of_name.items()
+        }
         await self._ask([part for each in parts.values() for part in each], federation)
         judge = Judge(federation, indexes)
         for uid, asked in of_name.items():
@@ -72,7 +92,7 @@ class FederatedSearch:
             alone = len(part.queries) == 1
             ready = [query for query in part.queries if query.prepared is not None]
             for each in ready:
-                body = query_body(each, federation, part.facets if alone else None)
+                body = query_body(each, part.facets if alone else None)
                 searches.append(partial(self._scattered, part.index, body))
                 places.append((part, each))
             if not alone and len(ready) == len(part.queries):

@@ -14,11 +14,13 @@ from enum import Enum
 from itertools import zip_longest
 from typing import Any, Final
 
+from miroir.search.hybrid import Kind, kind_of
+
 _RELEVANCY: Final = frozenset({"words", "typo", "proximity", "attribute", "exactness"})
 _GEO: Final = "_geoPoint("
 
 
-class Kind(Enum):
+class Comparison(Enum):
     """What a group of rules compares by; the values are a node's words."""
 
     RELEVANCY = "relevancy"
@@ -28,7 +30,7 @@ class Kind(Enum):
     GEO_DESCENDING = "descending geo sort"
 
 
-_GEO_KINDS: Final = (Kind.GEO_ASCENDING, Kind.GEO_DESCENDING)
+_GEO_KINDS: Final = (Comparison.GEO_ASCENDING, Comparison.GEO_DESCENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,11 @@ class Sort:
     ascending: bool
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Comparison:
         """What it compares by."""
         if self.name is None:
-            return Kind.GEO_ASCENDING if self.ascending else Kind.GEO_DESCENDING
-        return Kind.ASCENDING if self.ascending else Kind.DESCENDING
+            return Comparison.GEO_ASCENDING if self.ascending else Comparison.GEO_DESCENDING
+        return Comparison.ASCENDING if self.ascending else Comparison.DESCENDING
 
     def __str__(self) -> str:
         return f"{'_geo(..)' if self.name is None else self.name}:{'asc' if self.ascending else 'desc'}"
@@ -53,7 +55,7 @@ class Sort:
 class Group:
     """Rules that are compared as one. `place` says where they stand, `rules` which they are, both in a node's words."""
 
-    kind: Kind
+    kind: Comparison
     place: str
     rules: str
 
@@ -78,7 +80,7 @@ def canonical_rules(
         return None
     strategy = query.get("matchingStrategy")
     text = query.get("q")
-    if is_semantic_only(query):
+    if kind_of(query) is Kind.SEMANTIC:
         made = _Canonicalisation(rules, sort)
         made.vector()
     elif isinstance(text, str) and text:
@@ -88,18 +90,6 @@ def canonical_rules(
         made = _Canonicalisation(rules, sort)
         made.placeholder()
     return CanonicalRules(tuple(made.groups(uid, position)), tuple(made.notes))
-
-
-def is_semantic_only(query: Mapping[str, Any]) -> bool:
-    """Whether no word takes part in a query: it asks for vectors alone."""
-    hybrid = query.get("hybrid")
-    if not isinstance(hybrid, Mapping):
-        return False
-    ratio = hybrid.get("semanticRatio", 0.5)
-    if ratio == 0.0:
-        return False
-    text = query.get("q")
-    return ratio == 1.0 or not (isinstance(text, str) and text.strip())
 
 
 def incompatibility(
@@ -124,9 +114,9 @@ def incompatibility(
     return "\n".join(lines) + "\n"
 
 
-def _reason(one: Kind, other: Kind) -> str:
-    if Kind.RELEVANCY in (one, other):
-        sort = other if one is Kind.RELEVANCY else one
+def _reason(one: Comparison, other: Comparison) -> str:
+    if Comparison.RELEVANCY in (one, other):
+        sort = other if one is Comparison.RELEVANCY else one
         return f"cannot compare a relevancy rule with a {'geosort' if sort in _GEO_KINDS else 'sort'} rule"
     geo = [kind in _GEO_KINDS for kind in (one, other)]
     if geo[0] is not geo[1]:
@@ -231,17 +221,19 @@ class _Canonicalisation:
 
     def groups(self, uid: str, position: int) -> list[Group]:
         """What is left, relevancy next to relevancy taken together."""
-        found: list[tuple[Kind, int, int, str]] = []  # kind, the criteria it spans, text of a criterion of the sort
+        found: list[
+            tuple[Comparison, int, int, str]
+        ] = []  # kind, the criteria it spans, text of a criterion of the sort
         for at, rule in enumerate(self.criteria):
             if rule == "sort":
                 found += [(sort.kind, at, place, "sort") for place, sort in enumerate(self.sorts)]
             elif rule in _RELEVANCY:
-                if found and found[-1][0] is Kind.RELEVANCY:
-                    found[-1] = (Kind.RELEVANCY, found[-1][1], at, "")
+                if found and found[-1][0] is Comparison.RELEVANCY:
+                    found[-1] = (Comparison.RELEVANCY, found[-1][1], at, "")
                 else:
-                    found.append((Kind.RELEVANCY, at, at, ""))
+                    found.append((Comparison.RELEVANCY, at, at, ""))
             else:
-                found.append((Kind.ASCENDING if rule.endswith(":asc") else Kind.DESCENDING, at, at, ""))
+                found.append((Comparison.ASCENDING if rule.endswith(":asc") else Comparison.DESCENDING, at, at, ""))
         made = []
         for kind, first, last, source in found:
             if source:
