@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from quart import Blueprint, jsonify, request
 from quart.typing import ResponseReturnValue
 
-from miroir.errors import ApiError, miroir_error, node_error
-from miroir.indexes import AliasService
-from miroir.store import AliasRow
+from miroir.errors import ApiError, node_error
+from miroir.indexes import AliasService, stands_for
+from miroir.store import AliasKind, AliasRow
 
 
 def alias_routes(aliases: AliasService) -> Blueprint:
@@ -23,8 +24,8 @@ def alias_routes(aliases: AliasService) -> Blueprint:
 
     @routes.post("")
     async def create() -> ResponseReturnValue:
-        body = await _body({"name": str, "current_uid": str}, optional={})
-        return jsonify(alias_view(await aliases.create(body["name"], body["current_uid"]))), 201
+        body = await _body({"name": str}, optional={})
+        return jsonify(alias_view(await aliases.create(body["name"], *_targets(body)))), 201
 
     @routes.get("/<name>")
     async def get(name: str) -> ResponseReturnValue:
@@ -32,8 +33,8 @@ def alias_routes(aliases: AliasService) -> Blueprint:
 
     @routes.put("/<name>")
     async def flip(name: str) -> ResponseReturnValue:
-        body = await _body({"current_uid": str}, optional={"version": int})
-        return jsonify(alias_view(await aliases.flip(name, body["current_uid"], body.get("version"))))
+        body = await _body({}, optional={"version": int})
+        return jsonify(alias_view(await aliases.flip(name, *_targets(body), body.get("version"))))
 
     @routes.delete("/<name>")
     async def delete(name: str) -> ResponseReturnValue:
@@ -47,7 +48,7 @@ def alias_view(row: AliasRow) -> dict[str, Any]:
     return {
         "name": row.name,
         "kind": row.kind,
-        "current_uid": row.targets[0],
+        **stands_for(row.kind, row.targets),
         "version": row.version,
         "managed_by": row.managed_by,
         "created_at": row.created_at,
@@ -64,20 +65,29 @@ async def _body(wanted: dict[str, type], *, optional: dict[str, type]) -> dict[s
         raise node_error(400, "malformed_payload", message) from None
     if not isinstance(body, dict):
         raise _bad("The body must be a JSON object.")
-    if "target_uids" in body:
-        message = "An alias for several indexes is not built yet; name one as `current_uid`."
-        raise miroir_error("miroir_not_supported", message)
-    known = wanted | optional
+    known = {**wanted, "current_uid": str, "target_uids": list, **optional}
     for name, value in body.items():
         if name not in known:
             raise _bad(f"Unknown field `{name}`: expected one of {', '.join(f'`{each}`' for each in known)}")
         if type(value) is not known[name]:
-            kind = {str: "a string", int: "an integer"}[known[name]]
+            kind = {str: "a string", int: "an integer", list: "an array of strings"}[known[name]]
             raise _bad(f"Invalid value type at `.{name}`: expected {kind}.")
     for name in wanted:
         if name not in body:
             raise _bad(f"Missing field `{name}`")
     return body
+
+
+def _targets(body: Mapping[str, Any]) -> tuple[AliasKind, Sequence[str]]:
+    """The one index that an alias is to stand for, or the several."""
+    if ("current_uid" in body) == ("target_uids" in body):
+        raise _bad("Name either one index as `current_uid` or several as `target_uids`.")
+    if "current_uid" in body:
+        return "single", [body["current_uid"]]
+    targets = body["target_uids"]
+    if not targets or not all(isinstance(uid, str) for uid in targets):
+        raise _bad("Invalid value type at `.target_uids`: expected an array of strings, of one at least.")
+    return "multi", targets
 
 
 def _bad(message: str) -> ApiError:

@@ -189,4 +189,7 @@ def degraded_shards(shards: tuple[int, ...]) -> list[tuple[bytes, bytes]]:
     """The header that names the shards an answer says nothing about; none when it is complete."""
     if not shards:
         return []
-    return [(b"x-miroir-degraded", b"shards=" + b",".join(b"%d" % shard for shard in shards))]
+    listed = b",".join(
+        b"%d" % shard for shard in sorted(set(shards))
+    )  # of several indexes behind an alias, one may repeat
+    return [(b"x-miroir-degraded", b"shards=" + listed)]

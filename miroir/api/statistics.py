@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,25 @@ def index_statistics(said: Mapping[str, Mapping[str, Any]], placement: Placement
         embeddings=sum(stats["numberOfEmbeddings"] for stats in group) // copies,
         embedded_documents=sum(stats["numberOfEmbeddedDocuments"] for stats in group) // copies,
         field_distribution={name: -(-n // copies) for name, n in fields.items()},
+    )
+
+
+def total(found: Sequence[IndexStatistics]) -> IndexStatistics:
+    """Of several indexes that are read as one."""
+    if len(found) == 1:
+        return found[0]
+    fields: Counter[str] = Counter()
+    for each in found:
+        fields.update(each.field_distribution)
+    documents = sum(each.documents for each in found)
+    return IndexStatistics(
+        documents=documents,
+        raw_size=sum(each.raw_size for each in found),
+        average_size=sum(each.average_size * each.documents for each in found) // documents if documents else 0,
+        is_indexing=any(each.is_indexing for each in found),
+        embeddings=sum(each.embeddings for each in found),
+        embedded_documents=sum(each.embedded_documents for each in found),
+        field_distribution=fields,
     )
 
 

@@ -11,10 +11,10 @@ import trio
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import no_node
 from miroir.api.routing import Router
-from miroir.api.statistics import IndexStatistics, index_statistics
+from miroir.api.statistics import IndexStatistics, index_statistics, total
 from miroir.cluster import Cluster
 from miroir.http import ExchangeError
-from miroir.indexes import Registry, check_uid
+from miroir.indexes import Index, Registry, check_uid
 from miroir.nodes import NodeAnswerError
 from miroir.search import DocumentReader
 
@@ -101,7 +101,7 @@ class SystemResource:
         if request.access.visible is not None:
             updates = [index.row.updated_at for index in shown]
         for index in shown:
-            found[index.uid] = (await self._index(index.uid, by_node)).view()
+            found[index.uid] = (await self._index(index, by_node)).view()
         return json_response(
             200,
             {
@@ -117,10 +117,12 @@ class SystemResource:
         uid = request.params[0]
         check_uid(uid)
         self._registry.get_for_reads(uid)
-        return json_response(200, (await self._index(uid, await self._node_stats())).view())
-
-    async def _index(self, uid: str, by_node: dict[str, dict[str, Any]]) -> IndexStatistics:
+        by_node = await self._node_stats()
         index = self._registry.get_for_reads(uid)
+        found = [await self._index(each, by_node) for each in index.members or (index,)]
+        return json_response(200, total(found).view())
+
+    async def _index(self, index: Index, by_node: dict[str, dict[str, Any]]) -> IndexStatistics:
         documents, _ = await self._documents.count(index)
         placement = self._cluster.placement(index.row.shards)
         said = {

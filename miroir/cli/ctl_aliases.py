@@ -15,22 +15,23 @@ from miroir.cli.ctl_calls import AsJson, call_admin, print_json
 alias_commands = typer.Typer(no_args_is_help=True, help="Names that stand for indexes: make them, flip them.")
 
 Name = Annotated[str, typer.Argument(help="The alias.")]
-Index = Annotated[str, typer.Argument(help="The index it is to stand for.")]
+Indexes = Annotated[list[str], typer.Argument(help="The index it is to stand for; several can only be read.")]
+Multi = Annotated[bool, typer.Option("--multi", help="For several indexes, to read, though one is named.")]
 
 _PATH = "/_miroir/aliases"
 
 
 @alias_commands.command("list")
 def list_aliases(context: typer.Context, as_json: AsJson = False) -> None:
-    """Every alias and the index it stands for."""
+    """Every alias and what it stands for."""
     answer = call_admin(context, _PATH)
     _show(answer, answer["results"] if not as_json else (), as_json=as_json)
 
 
 @alias_commands.command()
-def create(context: typer.Context, name: Name, index: Index, as_json: AsJson = False) -> None:
+def create(context: typer.Context, name: Name, indexes: Indexes, multi: Multi = False, as_json: AsJson = False) -> None:
     """A new alias."""
-    answer = call_admin(context, _PATH, method="POST", body={"name": name, "current_uid": index})
+    answer = call_admin(context, _PATH, method="POST", body={"name": name, **_standing(indexes, multi)})
     _show(answer, [answer], as_json=as_json)
 
 
@@ -38,12 +39,13 @@ def create(context: typer.Context, name: Name, index: Index, as_json: AsJson = F
 def flip(
     context: typer.Context,
     name: Name,
-    index: Index,
+    indexes: Indexes,
+    multi: Multi = False,
     version: Annotated[int | None, typer.Option(help="Only if this is its version now.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let it stand for another index."""
-    body: dict[str, Any] = {"current_uid": index}
+    """Let it stand for another index, or other indexes."""
+    body = _standing(indexes, multi)
     if version is not None:
         body["version"] = version
     answer = call_admin(context, _path(name), method="PUT", body=body)
@@ -57,7 +59,7 @@ def delete(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
     else:
-        typer.echo(f"deleted {answer['name']}, which stood for {answer['current_uid']}")
+        typer.echo(f"deleted {answer['name']}, which stood for {', '.join(answer['target_uids'])}")
 
 
 @alias_commands.command()
@@ -67,7 +69,11 @@ def history(context: typer.Context, name: Name, as_json: AsJson = False) -> None
     if as_json:
         print_json(answer["history"])
         return
-    Console(highlight=False).print(_table(("version", "current_uid", "at"), answer["history"]))
+    Console(highlight=False).print(_table(("version", "target_uids", "at"), answer["history"]))
+
+
+def _standing(indexes: list[str], multi: bool) -> dict[str, Any]:
+    return {"target_uids": indexes} if multi or len(indexes) > 1 else {"current_uid": indexes[0]}
 
 
 def _path(name: str) -> str:
@@ -78,12 +84,16 @@ def _show(answer: Any, aliases: Iterable[Mapping[str, Any]], *, as_json: bool) -
     if as_json:
         print_json(answer)
     else:
-        Console(highlight=False).print(_table(("name", "current_uid", "version", "updated_at"), aliases))
+        Console(highlight=False).print(_table(("name", "target_uids", "version", "updated_at"), aliases))
 
 
 def _table(members: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> RenderableType:
-    heads = {"current_uid": "index", "updated_at": "since", "at": "since"}
+    heads = {"target_uids": "index", "updated_at": "since", "at": "since"}
     table = Table(*(heads.get(member, member) for member in members), box=None, header_style="bold")
     for row in rows:
-        table.add_row(*(str(row.get(member, "-")) for member in members))
+        table.add_row(*(_text(row.get(member, "-")) for member in members))
     return table
+
+
+def _text(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)

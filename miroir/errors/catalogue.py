@@ -31,6 +31,7 @@ MIROIR_CODES: Final[dict[str, CodeInfo]] = {
     "miroir_dump_import_not_found": CodeInfo(404, "invalid_request"),
     "miroir_topology_conflict": CodeInfo(409, "invalid_request"),
     "miroir_dump_import_conflict": CodeInfo(409, "invalid_request"),
+    "miroir_multi_alias_not_writable": CodeInfo(409, "invalid_request"),
     "miroir_not_supported": CodeInfo(501, "invalid_request"),
     "miroir_idempotency_key_reused": CodeInfo(409, "invalid_request"),
     "miroir_no_quorum": CodeInfo(503, "system", retry_after_s=1),

@@ -1,6 +1,6 @@
 """Indexes: their registry, their settings and what of them is shown."""
 
-from miroir.indexes.aliases import AliasService
+from miroir.indexes.aliases import AliasService, stands_for
 from miroir.indexes.alignment import Aligner, NotAligned
 from miroir.indexes.broadcast import BroadcastKnobs, SettingsBroadcast
 from miroir.indexes.drift import DriftCheck
@@ -38,5 +38,6 @@ __all__ = [
     "index_not_found",
     "is_uid",
     "refusal_of",
+    "stands_for",
     "wish_of",
 ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from miroir.errors import ApiError, miroir_error
-from miroir.indexes.registry import Registry
+from miroir.indexes.registry import Registry, not_writable
 
 
 def check_unaliased(registry: Registry, uids: Iterable[str]) -> None:
-    """Refuse (409 `miroir_alias_conflict`) what may be done to an index only, for a name that is an alias's."""
+    """Refuse (409) what may be done to an index only, for a name that is an alias's."""
     for uid in uids:
         row = registry.alias(uid)
+        if row is not None and row.kind == "multi":
+            raise not_writable(row)
         if row is not None:
             raise conflict(f"`{uid}` is an alias of the index `{row.targets[0]}`. Name the index itself.")
 

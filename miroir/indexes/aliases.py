@@ -1,16 +1,16 @@
-"""Aliases: names that stand for an index, so that another can take its place in one step.
+"""Aliases: names that stand for an index, so that another can take its place in one step, or for several to be read.
 
 An alias answers like an index of its own name. It points to a name, not to a physical index: after a swap it stands for
 what its target's name stands for then. Flips are versions of its row; a write or a read that began before one meets the
-index of before, wholly.
+index, or the indexes, of before, wholly.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import trio
 
@@ -18,8 +18,16 @@ from miroir.errors import miroir_error, node_error
 from miroir.indexes.alias_conflicts import conflict
 from miroir.indexes.registry import Registry
 from miroir.indexes.service import IndexService, check_uid
-from miroir.store import AliasRow, MappingChanged, NameTaken, Store
+from miroir.store import AliasKind, AliasRow, MappingChanged, NameTaken, Store
 from miroir.tasks import now_text
+
+_MEMBER: Final[Mapping[AliasKind, str]] = {"single": "current_uid", "multi": "target_uids"}
+"""What an operator names the indexes by."""
+
+
+def stands_for(kind: AliasKind, targets: Sequence[str]) -> dict[str, Any]:
+    """What an alias stands for, as shown to operators."""
+    return {"current_uid": targets[0] if kind == "single" else None, "target_uids": list(targets)}
 
 
 class AliasService:
@@ -59,32 +67,36 @@ class AliasService:
 
     async def history(self, name: str) -> list[dict[str, Any]]:
         """What it stood for, newest first, as shown to operators."""
-        flips = await self._store.alias_history(self.get(name).name)
-        return [{"version": flip.version, "current_uid": flip.targets[0], "at": flip.at} for flip in flips]
+        kind = self.get(name).kind
+        flips = await self._store.alias_history(name)
+        return [{"version": flip.version, **stands_for(kind, flip.targets), "at": flip.at} for flip in flips]
 
-    async def create(self, name: str, target: str) -> AliasRow:
+    async def create(self, name: str, kind: AliasKind, targets: Sequence[str]) -> AliasRow:
         """A new alias; 409 `miroir_alias_conflict` for a name that is taken."""
         check_uid(name)
-        async with self._changing(name, target):
+        async with self._changing(name, *targets):
             if self._registry.alias(name) is not None:
                 raise conflict(f"Alias `{name}` already exists. Flip it with PUT.")
             now = now_text()
-            return await self._put(AliasRow(name, "single", (target,), 0, None, now, now))
+            return await self._put(AliasRow(name, kind, tuple(targets), 0, None, now, now))
 
-    async def flip(self, name: str, target: str, version: int | None = None) -> AliasRow:
-        """Let it stand for another index. With `version` only if that is its present one."""
-        async with self._changing(name, target):
-            present = self.get(name)
+    async def flip(self, name: str, kind: AliasKind, targets: Sequence[str], version: int | None = None) -> AliasRow:
+        """Let it stand for another index, or other indexes. With `version` only if that is its present one."""
+        async with self._changing(name, *targets):
+            present = self._editable(name)
             if version is not None and version != present.version:
                 raise conflict(f"Alias `{name}` has version {present.version}, not {version}.")
-            row = await self._put(replace(present, targets=(target,), updated_at=now_text()))
+            if kind != present.kind:
+                many = "several indexes" if present.kind == "multi" else "one index"
+                raise conflict(f"Alias `{name}` stands for {many}, and stays so: name `{_MEMBER[present.kind]}`.")
+            row = await self._put(replace(present, targets=tuple(targets), updated_at=now_text()))
             self._flipped(name)
             return row
 
     async def delete(self, name: str) -> AliasRow:
         """Forget it; the index stays."""
         async with self._changing(name):
-            row = self.get(name)
+            row = self._editable(name)
             with trio.CancelScope(shield=True):  # the store and what we remember of it must not part
                 try:
                     await self._store.delete_alias(name, row.version)
@@ -94,12 +106,14 @@ class AliasService:
             return row
 
     async def _put(self, row: AliasRow) -> AliasRow:
-        (target,) = row.targets
-        check_uid(target)
-        if self._registry.alias(target) is not None:
-            raise conflict(f"`{target}` is an alias; an alias stands for an index.")
-        if self._require_target and not self._registry.is_index(target):
-            raise node_error(404, "index_not_found", f"Index `{target}` not found.")
+        if len(set(row.targets)) != len(row.targets):
+            raise conflict(f"Alias `{row.name}` would stand for one index twice.")
+        for target in row.targets:
+            check_uid(target)
+            if self._registry.alias(target) is not None:
+                raise conflict(f"`{target}` is an alias; an alias stands for an index.")
+            if self._require_target and not self._registry.is_index(target):
+                raise node_error(404, "index_not_found", f"Index `{target}` not found.")
         with trio.CancelScope(shield=True):  # the store and what we remember of it must not part
             try:
                 row = await self._store.put_alias(row, self._keep)
@@ -108,6 +122,13 @@ class AliasService:
             except MappingChanged:
                 await self._overtaken(row.name)
             self._registry.put_alias(row)
+        return row
+
+    def _editable(self, name: str) -> AliasRow:
+        """One that no policy keeps; 409 `miroir_alias_conflict`, or 404."""
+        row = self.get(name)
+        if row.managed_by is not None:
+            raise conflict(f"Alias `{name}` is kept by `{row.managed_by}`. Change that instead.")
         return row
 
     async def _overtaken(self, name: str) -> NoReturn:

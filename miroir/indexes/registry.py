@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import is_not
 from typing import Any, Final
 
 import msgspec
 
-from miroir.errors import ApiError, node_error
+from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes.moves import seen_by_reads
 from miroir.indexes.settings import Wish, apply_change, view
-from miroir.indexes.view import IndexView
+from miroir.indexes.view import IndexView, common_view
 from miroir.store import AliasRow, IndexMove, IndexRow
 
 
@@ -43,6 +44,8 @@ class Index:
     proposed: tuple[Proposed, ...] = ()
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """What every answer that was read from the index says of its settings."""
+    members: tuple[Index, ...] = ()
+    """The indexes that are read as this one, where an alias stands for several; then the rest is of all of them."""
 
     @property
     def uid(self) -> str:
@@ -59,7 +62,8 @@ class Registry:
     """Names to indexes. `IndexService` and `Naming` change it, everybody reads.
 
     `find`, `get` and `all` say what a write or a change reaches; the same with `_for_reads`, what a read sees. To a
-    write an alias is its index; to a read, an index of the alias's own name. `resolved(alias)` is told of either.
+    write an alias is its index, and one that stands for several is refused; to a read, an index of the alias's own
+    name. `resolved(alias)` is told of either.
     """
 
     def __init__(self, *, exact_ties: bool, resolved: Callable[[str], None] = lambda _: None) -> None:
@@ -69,7 +73,7 @@ class Registry:
         self._waiting: Sequence[Sequence[IndexMove]] = ()
         self._seen = self._by_uid
         self._aliases: dict[str, AliasRow] = {}
-        self._renamed: dict[str, tuple[Index, Index]] = {}
+        self._renamed: dict[str, tuple[tuple[Index, ...], Index]] = {}
         self._resolved = resolved
         self._proposed: dict[str, tuple[Proposed, ...]] = {}
 
@@ -140,9 +144,11 @@ class Registry:
     # -- what writes and changes reach -------------------------------------------------------------------------------
 
     def find(self, uid: str) -> Index | None:
-        """The index of that name or alias, or None."""
+        """The index of that name or alias, or None. 409 `miroir_multi_alias_not_writable` for an alias of several."""
         index = self._by_uid.get(uid)
         if index is None and (alias := self._aliases.get(uid)) is not None:
+            if alias.kind == "multi":
+                raise not_writable(alias)
             self._resolved(uid)
             return self._by_uid.get(alias.targets[0])
         return index
@@ -209,21 +215,23 @@ class Registry:
         return self._aliases.get(name)
 
     def own_name(self, uid: str) -> str:
-        """The name of the index that this one stands for: itself, unless it is an alias's whose index is there."""
+        """The name of the index that this one stands for: itself, unless it is an alias's whose one index is there."""
         alias = self._aliases.get(uid)
-        return uid if alias is None or alias.targets[0] not in self._by_uid else alias.targets[0]
+        is_one = alias is not None and alias.kind == "single" and alias.targets[0] in self._by_uid
+        return alias.targets[0] if alias is not None and is_one else uid
 
     def aliases(self) -> list[AliasRow]:
         """Every alias, by name."""
         return [self._aliases[name] for name in sorted(self._aliases)]
 
     def _under_alias(self, alias: AliasRow) -> Index | None:
-        index = self._seen.get(alias.targets[0])
-        if index is None:
+        seen = tuple([index for uid in alias.targets if (index := self._seen.get(uid)) is not None])
+        if not seen:
             return None
         known = self._renamed.get(alias.name)
-        if known is None or known[0] is not index:
-            known = self._renamed[alias.name] = (index, self._under(alias.name, index))
+        if known is None or len(known[0]) != len(seen) or any(map(is_not, known[0], seen)):
+            under = tuple([self._under(alias.name, index) for index in seen])
+            known = self._renamed[alias.name] = (seen, under[0] if alias.kind == "single" else read_as_one(under))
         return known[1]
 
     # -- keeping the tables ------------------------------------------------------------------------------------------
@@ -263,9 +271,30 @@ def _headers(row: IndexRow, proposed: tuple[Proposed, ...]) -> tuple[tuple[bytes
     return (version, _IN_FLIGHT) if proposed else (version,)
 
 
+def read_as_one(members: tuple[Index, ...]) -> Index:
+    """Several indexes as one to read: settings and primary key are the first one's, times are of all."""
+    rows = [member.row for member in members]
+    row = replace(
+        rows[0],
+        created_at=min(row.created_at for row in rows),
+        updated_at=max(row.updated_at for row in rows),
+        settings_version=min(row.settings_version for row in rows),
+    )
+    view = common_view([member.view for member in members])
+    in_flight = sorted({header for member in members for header in member.headers if header == _IN_FLIGHT})
+    return Index(row, view, view, members[0].wishes, (), tuple(in_flight), members)
+
+
 def wish_of(row: IndexRow) -> dict[str, object]:
     """The client's settings as kept in the row."""
     return msgspec.json.decode(row.settings, type=dict[str, object])
+
+
+def not_writable(alias: AliasRow) -> ApiError:
+    """409: a write must say which of several indexes it is for."""
+    listed = ", ".join(f"`{uid}`" for uid in alias.targets)
+    message = f"`{alias.name}` is an alias for several indexes ({listed}) and can only be read. Name one of them."
+    return miroir_error("miroir_multi_alias_not_writable", message)
 
 
 def index_not_found(uid: str) -> ApiError:

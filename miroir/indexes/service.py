@@ -105,10 +105,11 @@ class IndexService:
         """
         check_uid(uid)
         async with self.changing(uid):
-            index = self._registry.find(uid)
+            is_alias = self._registry.alias(uid) is not None
+            index = None if is_alias else self._registry.find(uid)
             if index is not None and await self._made_before(index):
                 return await self._registered(uid, primary_key)
-            if index is not None or self._registry.alias(uid) is not None:
+            if index is not None or is_alias:
                 return await self.fail(
                     "indexCreation",
                     uid,

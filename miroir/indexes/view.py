@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+_SORT_RULES: Final = (":asc", ":desc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,21 @@ class IndexView:
     """How many filterable rules of ours stand before the client's on every node: texts that number rules count them."""
     unlisted: frozenset[str] = frozenset()
     """Patterns in a node's lists that only we put there, stamps not counted; `hidden_filterable` is among them."""
+
+
+def common_view(views: Sequence[IndexView]) -> IndexView:
+    """Several indexes as one to read. What one of them hides is hidden, and the narrowest bound is the bound.
+
+    The rest is the first one's; of ranking rules, those of the first that sorts by a member.
+    """
+    shown = [set(view.displayed) for view in views if view.displayed is not None]
+    sorting = [view for view in views if any(rule.endswith(_SORT_RULES) for rule in view.ranking_rules)]
+    return replace(
+        views[0],
+        displayed=tuple(sorted(set.intersection(*shown))) if shown else None,
+        ranking_rules=(sorting or views)[0].ranking_rules,
+        hidden_filterable=frozenset().union(*[view.hidden_filterable for view in views]),
+        unlisted=frozenset().union(*[view.unlisted for view in views]),
+        max_total_hits=min(view.max_total_hits for view in views),
+        max_values_per_facet=min(view.max_values_per_facet for view in views),
+    )

@@ -11,6 +11,7 @@ import msgspec
 from miroir.errors import ApiError, miroir_error
 from miroir.indexes import Index, refusal_of
 from miroir.nodes import NodeCall
+from miroir.search.members import gather_members
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
 
 UnavailablePolicy = Literal["partial", "error"]
@@ -42,20 +43,26 @@ async def ask_shards(
 
     `target`: the path, if it is not the route of the index.
     """
-    target = target or f"/indexes/{quote(index.physical_uid)}/{route}"
-    request = Request(
-        physical_uid=index.physical_uid,
-        shards=index.row.shards,
-        call=lambda shards: NodeCall(route, "POST", target, body(shards), headers=headers),
-        parse=parse,
-    )
-    try:
-        gathered = await scatter.gather(request)
-    except NodeRefused as refusal:
-        raise refusal_of(index, refusal.status, refusal.body) from None
-    judge_coverage(gathered, index.row.shards, policy)
-    pairs = sorted(zip(gathered.targets, gathered.answers, strict=True), key=_by_node)
-    return [answer for _, answer in pairs], gathered
+
+    async def ask(one: Index) -> Gathered[Answer]:
+        path = target or f"/indexes/{quote(one.physical_uid)}/{route}"
+        request = Request(
+            physical_uid=one.physical_uid,
+            shards=one.row.shards,
+            call=lambda shards: NodeCall(route, "POST", path, body(shards), headers=headers),
+            parse=parse,
+        )
+        try:
+            gathered = await scatter.gather(request)
+        except NodeRefused as refusal:
+            raise refusal_of(one, refusal.status, refusal.body) from None
+        pairs = sorted(zip(gathered.targets, gathered.answers, strict=True), key=_by_node)
+        gathered.targets, gathered.answers = [target for target, _ in pairs], [answer for _, answer in pairs]
+        return gathered
+
+    gathered = await (gather_members(index, ask) if index.members else ask(index))
+    judge_coverage(gathered, index.row.shards * (len(index.members) or 1), policy)
+    return gathered.answers, gathered
 
 
 def _by_node(pair: tuple[Any, Any]) -> str:

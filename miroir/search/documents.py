@@ -13,7 +13,7 @@ import orjson
 import trio
 
 from miroir.cluster import shard_of
-from miroir.errors import node_error
+from miroir.errors import ApiError, node_error
 from miroir.indexes import Index, refusal_of
 from miroir.indexes.filterable import injected_filter
 from miroir.nodes import NodeCall
@@ -30,6 +30,7 @@ from miroir.search.listing import (
     read_sort,
     sorted_entries,
 )
+from miroir.search.members import gather_members
 from miroir.search.plan import Plan
 from miroir.search.planner import Planner
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
@@ -86,8 +87,19 @@ class DocumentReader:
     async def get(self, index: Index, key: str, query: str) -> bytes:
         """One document, from one copy of its shard. `query` is the client's own (`fields`, `retrieveVectors`).
 
-        404 `document_not_found` as a node says it, 503 `miroir_shard_unavailable` when no trusted copy answers.
+        Behind an alias for several indexes: from the first that has it. 404 `document_not_found` as a node says it, 503
+        `miroir_shard_unavailable` when no trusted copy answers.
         """
+        *others, last = index.members or (index,)
+        for member in others:
+            try:
+                return await self._get(member, key, query)
+            except ApiError as refusal:
+                if refusal.code != "document_not_found":
+                    raise
+        return await self._get(last, key, query)
+
+    async def _get(self, index: Index, key: str, query: str) -> bytes:
         shard = shard_of(key, index.row.shards)
         target = f"/indexes/{quote(index.physical_uid)}/documents/{quote(key, safe='')}"
         request = Request(
@@ -119,12 +131,12 @@ class DocumentReader:
                 return Listed([], _total(counted), counted.unavailable)
             limit = min(limit, most - offset)
         plan = self._planner.plan(index.physical_uid, index.row.shards)
-        if len(plan.targets) == 1 and not offset:  # one node has it all, in the right order
+        if len(plan.targets) == 1 and not (offset or index.members):  # one node has it all, in the right order
             gathered = await self._fetch(index, {**wanted, "limit": limit}, plan)
             if gathered.targets == list(plan.targets):
                 found = [strip(bytes(raw)) for raw in gathered.answers[0].results]
                 return Listed(found, _total(gathered), gathered.unavailable)
-        if offset <= _DEEP or (criteria and limit > _NAMED_AT_MOST):
+        if offset <= _DEEP or index.members or (criteria and limit > _NAMED_AT_MOST):
             documents, gathered = await self._from_the_start(index, wanted, criteria, offset, limit)
             kept = _kept(wanted) if criteria else None
             shown = [strip(document) if kept is None else cut_to(strip(document), kept) for document in documents]
@@ -217,7 +229,21 @@ class DocumentReader:
         plan: Plan | None = None,
         window: Window | None = None,
     ) -> Gathered[_Page]:
-        """Ask every node for its part, or for a window of it."""
+        """Ask every node for its part, or for a window of it; behind an alias, of every index."""
+        if index.members:
+            gathered = await gather_members(index, lambda member: self._fetched(member, wanted))
+        else:
+            gathered = await self._fetched(index, wanted, plan, window)
+        judge_coverage(gathered, index.row.shards * (len(index.members) or 1), self._policy)
+        return gathered
+
+    async def _fetched(
+        self,
+        index: Index,
+        wanted: Mapping[str, Any],
+        plan: Plan | None = None,
+        window: Window | None = None,
+    ) -> Gathered[_Page]:
         target = f"/indexes/{quote(index.physical_uid)}/documents/fetch"
         filter = wanted.get("filter")
         elements = _elements(filter)
@@ -235,9 +261,7 @@ class DocumentReader:
             return NodeCall("fetch", "POST", target, msgspec.json.encode(body))
 
         request = Request(index.physical_uid, index.row.shards, call, _page.decode)
-        gathered = await self._gather(index, request, plan)
-        judge_coverage(gathered, index.row.shards, self._policy)
-        return gathered
+        return await self._gather(index, request, plan)
 
     async def _gather(self, index: Index, request: Request[Any], plan: Any) -> Gathered[Any]:
         try:

@@ -59,8 +59,8 @@ def lacks_index(status: int, body: bytes) -> bool:
 
     A client that names our fields was refused before anything was sent, so these texts are never about its request.
     """
-    if status == 404:
-        return b'"index_not_found"' in body
+    if status in (404, 400) and b'"code":"index_not_found"' in body:  # 400: of an index that a body names
+        return True
     return any(words in body for words in _SETTINGS_NOT_APPLIED)
 
 

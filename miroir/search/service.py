@@ -11,6 +11,7 @@ from miroir.indexes.filterable import injected_filter, not_facet_searchable
 from miroir.search.asking import Found, UnavailablePolicy, ask_shards
 from miroir.search.facet_search import merge_facet_search, parse_facet_answer, prepare_facet_search, winners_search
 from miroir.search.hybrid import Kind, kind_of
+from miroir.search.members import check_comparable
 from miroir.search.merge import counted_texts, merge, parse_answer
 from miroir.search.request import prepare
 from miroir.search.scatter import Scatter
@@ -27,6 +28,8 @@ class SearchService:
 
     async def search(self, index: Index, body: Mapping[str, Any], over_fetch: int | None = None) -> Found:
         """`POST /indexes/{uid}/search` with this body. `over_fetch`: for vectors, in place of the configured factor."""
+        if index.members:
+            check_comparable(index, body)
         if "hybrid" in body:
             found = await self._vectors.search(index, body, over_fetch)
             if found is not None:

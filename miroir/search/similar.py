@@ -9,7 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from miroir.cluster import shard_of
-from miroir.errors import node_error
+from miroir.errors import ApiError, node_error
 from miroir.indexes import Index, refusal_of
 from miroir.indexes.filterable import injected_filter
 from miroir.nodes import NodeCall
@@ -48,10 +48,10 @@ class SimilarDocuments:
         """
         refuse_if_off(self._knobs)
         key = document_key(body.get("id"))
-        await self._judge(index, key, body)
+        home = await self._home(index, key, body)
         if key is None:  # not even an id that a document could have, and no node that said so
             _not_found(str(body.get("id")))
-        stored = await self._stored(index, key)
+        stored = await self._stored(home, key)
         times = over_fetch or self._knobs.over_fetch
         asked = prepare_neighbours(body, index.view, key, stored, over_fetch=times)
         answers = []
@@ -63,6 +63,20 @@ class SimilarDocuments:
             unavailable.update(gathered.unavailable)
             nodes_asked += gathered.nodes_asked
         return Found(merge_neighbours(answers, asked), tuple(sorted(unavailable)), nodes_asked)
+
+    async def _home(self, index: Index, key: str | None, body: Mapping[str, Any]) -> Index:
+        """The index that has the document: of several behind an alias the first. Raises what is wrong otherwise."""
+        *others, last = index.members or (index,)
+        for member in others:
+            try:
+                await self._judge(member, key, body)
+            except ApiError as refusal:
+                if refusal.code != "not_found_similar_id":
+                    raise
+            else:
+                return member
+        await self._judge(last, key, body)
+        return last
 
     async def _judge(self, index: Index, key: str | None, body: Mapping[str, Any]) -> None:
         target = f"/indexes/{quote(index.physical_uid)}/similar"

@@ -17,6 +17,7 @@ from miroir.store.base import (
 from miroir.store.claims import claimed, current_claim
 from miroir.store.rows import (
     AliasFlip,
+    AliasKind,
     AliasRow,
     Begin,
     Claim,
@@ -51,6 +52,7 @@ from miroir.store.rows import (
 
 __all__ = [
     "AliasFlip",
+    "AliasKind",
     "AliasRow",
     "AttemptedBefore",
     "Begin",

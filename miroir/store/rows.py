@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from miroir.errors import ErrorBody
 
@@ -34,12 +34,16 @@ class IndexRow:
     revision: int = 0
 
 
+AliasKind: TypeAlias = Literal["single", "multi"]
+"""Whether an alias stands for one index, to read and write, or for several, to read."""
+
+
 @dataclass(frozen=True, slots=True)
 class AliasRow:
     """A name that stands for indexes: `targets` are their uids. `version` grows with each flip, from 1."""
 
     name: str
-    kind: Literal["single", "multi"]
+    kind: AliasKind
     targets: tuple[str, ...]
     version: int
     managed_by: str | None

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ import trio
 from tests.client import Api
 from tests.integration.test_names_under_load import (
     READERS,
+    SEEDS,
     SHAPE,
     WRITERS,
     Load,
@@ -123,11 +125,19 @@ def test_names_are_an_indexes_or_an_aliases(server: Cluster, index_name: str) ->
     assert refusal(admin.request("PUT", f"{path}_none", json={"current_uid": one})) == (404, "miroir_alias_not_found")
     assert refusal(admin.request("DELETE", f"{path}_none")) == (404, "miroir_alias_not_found")
     assert refusal(admin.request("GET", f"{path}_none")) == (404, "miroir_alias_not_found")
-    for bad in (b"{", b"", b"[]", b"{}", b'{"current_uid":5}', b'{"current_uid":"x","foo":1}'):
+    wrong = (b"{}", b'{"current_uid":5}', b'{"current_uid":"x","foo":1}', b'{"current_uid":"x","target_uids":["x"]}')
+    for bad in (b"{", b"", b"[]", *wrong, b'{"target_uids":[]}', b'{"target_uids":[1]}', b'{"target_uids":"x"}'):
         assert admin.request("PUT", path, content=bad).json()["code"] in ("malformed_payload", "bad_request"), bad
     made = admin.request("POST", "/_miroir/aliases", json={"name": "bad name", "current_uid": one})
     assert refusal(made) == (400, "invalid_index_uid")
-    assert refusal(admin.request("PUT", path, json={"target_uids": [one, two]})) == (501, "miroir_not_supported")
+    kept = admin.request("PUT", path, json={"target_uids": [one, two]})
+    assert refusal(kept) == conflict
+    assert "stands for one index" in kept.json()["message"]
+    for targets in ([one, one], [one, name]):
+        made = admin.request("POST", "/_miroir/aliases", json={"name": f"{name}_many", "target_uids": targets})
+        assert refusal(made) == conflict, targets
+    lacking = {"name": f"{name}_many", "target_uids": [one, f"{one}_none"]}
+    assert refusal(admin.request("POST", "/_miroir/aliases", json=lacking)) == (404, "index_not_found")
     # indexes and their names
     task = api.wait_task(api.post("/indexes", {"uid": name}))
     assert (task["status"], task["error"]["code"]) == ("failed", "index_already_exists")
@@ -178,6 +188,31 @@ def test_of_an_index_and_an_alias_of_one_name_one_comes_to_be(server: Cluster, i
         assert own != (name in aliases)
 
 
+def run_alias_command(server: Cluster, *arguments: str) -> str:
+    """What `miroir-ctl alias` prints; where it fails, its exit status and what it says of that."""
+    environment = {**os.environ, "MIROIR_ADMIN_API_KEY": ADMIN_KEY, "MIROIR_URL": server.server.address}
+    done = subprocess.run(
+        [sys.executable, "-c", "from miroir.cli.ctl import main; main()", "alias", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout if done.returncode == 0 else f"{done.returncode}: {done.stderr}"
+
+
+def test_commands_for_several_indexes(server: Cluster, index_name: str) -> None:
+    name, one, two = f"{index_name}_both", f"{index_name}_one", f"{index_name}_two"
+    for uid in (one, two):
+        server.client.create_index(uid, "id")
+    made = json.loads(run_alias_command(server, "create", name, one, two, "--json"))
+    assert (made["kind"], made["target_uids"]) == ("multi", [one, two])
+    assert json.loads(run_alias_command(server, "flip", name, two, "--multi", "--json"))["target_uids"] == [two]
+    flips = json.loads(run_alias_command(server, "history", name, "--json"))
+    assert [flip["target_uids"] for flip in flips] == [[two], [one, two]]
+
+
+@pytest.mark.timeout(300)  # many commands, each a Python of its own
 def test_it_outlives_the_process_and_shows_in_metrics_and_commands(
     cluster: Callable[..., Cluster],
 ) -> None:
@@ -186,17 +221,7 @@ def test_it_outlives_the_process_and_shows_in_metrics_and_commands(
     for uid in ("one", "two"):
         api.add_documents(uid, [{"id": uid}])
 
-    def command(*arguments: str) -> str:
-        environment = {**os.environ, "MIROIR_ADMIN_API_KEY": ADMIN_KEY, "MIROIR_URL": server.server.address}
-        done = subprocess.run(
-            [sys.executable, "-c", "from miroir.cli.ctl import main; main()", "alias", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout if done.returncode == 0 else f"{done.returncode}: {done.stderr}"
-
+    command = partial(run_alias_command, server)
     assert json.loads(command("create", name, "one", "--json"))["version"] == 1
     for target in ("two", "one", "two"):
         assert target in command("flip", name, target)
@@ -241,6 +266,41 @@ async def test_flips_and_a_kill_tear_nothing(cluster: Callable[..., Cluster], in
     assert not load.torn, load.torn[:3]
     assert load.sides == {"left", "right"}
     _judge(server.client, load, names)
+
+
+async def test_flips_of_several_tear_nothing(cluster: Callable[..., Cluster], index_name: str) -> None:
+    """The same where readers have an alias for two indexes: each answer is of both, or of the other two."""
+    server = cluster(**SHAPE)
+    api, name = server.client, f"{index_name}_alias"
+    sides = {side: [f"{index_name}_{side}{number}" for number in range(2)] for side in ("left", "right")}
+    for side, names in sides.items():
+        for place, uid in enumerate(names):
+            api.create_index(uid, "id")
+            api.update_settings(uid, {"filterableAttributes": ["seed", "batch"]})
+            numbers = range(place, SEEDS, 2)
+            api.add_documents(uid, [{"id": f"seed{number}", "seed": True, "side": side} for number in numbers])
+    alias(server, f"{name}_write", sides["left"][0])
+    server.admin.post("/_miroir/aliases", {"name": name, "target_uids": sides["left"]})
+    load, stop = Load(), trio.Event()
+    async with (
+        api.concurrent(WRITERS + READERS) as client,
+        server.admin.concurrent(1) as admin,
+        trio.open_nursery() as nursery,
+    ):
+        for who in range(WRITERS):
+            nursery.start_soon(write, client, load, who, (f"{name}_write",), stop)
+        for _ in range(READERS):
+            nursery.start_soon(read, client, load, name, stop)
+        for turn in range(1, 9):
+            uids = sides["right" if turn % 2 else "left"]
+            for path, body in ((f"{name}_write", {"current_uid": uids[0]}), (name, {"target_uids": uids})):
+                sent = await admin.put(f"/_miroir/aliases/{path}", json=body)
+                assert sent.status_code == 200, sent.text
+            await load.goes_on(30, 10)
+        stop.set()
+    assert not load.torn, load.torn[:3]
+    assert load.sides == {"left", "right"}
+    await trio.to_thread.run_sync(_judge, api, load, (sides["left"][0], sides["right"][0]))
 
 
 def _judge(api: Api, load: Load, names: tuple[str, str]) -> None:
