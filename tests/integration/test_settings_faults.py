@@ -137,16 +137,54 @@ def test_words_that_only_nodes_know_how_to_spell_are_no_drift(
     assert metric(running, "settings_drift_repair_total") == repairs
 
 
-def test_a_node_that_cannot_be_mended_freezes_the_index_until_it_can(
+def test_without_repair_drift_is_only_counted(cluster: Callable[..., Cluster], index_name: str) -> None:
+    running = cluster(groups=1, nodes=2, rf=1, over={"settings_drift_check": {"interval_s": 1, "auto_repair": False}})
+    client, drifted = running.client, running.nodes[1]
+    client.create_index(index_name, "id")
+    client.update_settings(index_name, {"stopWords": ["the"]})
+    drifted.api.update_settings(index_name, {"stopWords": ["of"]})
+    seen = metric(running, "settings_hash_mismatch_total")
+    wait_until(lambda: metric(running, "settings_hash_mismatch_total") >= seen + 2, 30, "seen twice")
+    assert on_node(drifted, index_name)["stopWords"] == ["of"]
+    assert metric(running, "settings_drift_repair_total") == 0
+    # The next change of a client's is made everywhere all the same.
+    client.update_settings(index_name, {"stopWords": ["a"]})
+    assert on_node(drifted, index_name)["stopWords"] == ["a"]
+
+
+def stubborn_node(running: Cluster, index: str) -> RealNode:
+    """One that shows other settings than it should, and cannot be mended."""
+    running.client.create_index(index, "id")
+    running.client.update_settings(index, {"embedders": {"own": {**OWN["own"], "binaryQuantized": False}}})
+    # Somebody quantizes the vectors there directly, which no change of settings undoes.
+    running.nodes[1].api.update_settings(index, {"embedders": {"own": {"binaryQuantized": True}}})
+    return running.nodes[1]
+
+
+def test_where_nothing_is_frozen_the_others_go_on_without_the_node(
     cluster: Callable[..., Cluster], index_name: str
 ) -> None:
-    over = {"settings_broadcast": {"max_repair_retries": 1}}
+    over = {"settings_broadcast": {"max_repair_retries": 1, "freeze_writes_on_unrepairable": False}}
     running = cluster(groups=1, nodes=2, rf=2, over=over)
-    client, stubborn = running.client, running.nodes[1]
-    client.create_index(index_name, "id")
-    client.update_settings(index_name, {"embedders": {"own": {**OWN["own"], "binaryQuantized": False}}})
-    # Somebody quantizes the vectors there directly, which no change of settings undoes.
-    stubborn.api.update_settings(index_name, {"embedders": {"own": {"binaryQuantized": True}}})
+    client, stubborn = running.client, stubborn_node(running, index_name)
+    client.update_settings(index_name, {"stopWords": ["the"]})
+    assert metric(running, "settings_frozen_indexes") == 0
+    assert readers(running, index_name) == {"meili-0"}, "it does not answer for what it may see otherwise"
+    client.add_documents(index_name, [{"id": 1, "_vectors": {"own": [1, 2, 3]}}])
+    answer = searched(running, index_name)
+    assert (answer.status_code, answer.headers[VERSION]) == (200, "3")
+    stubborn.api.update_settings(index_name, {"embedders": {"own": None}})
+    wait_until(lambda: readers(running, index_name) == {"meili-0", "meili-1"}, 60, "the node in line and read again")
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"max_repair_retries": 1}, {"max_repair_retries": 1000, "verify_timeout_s": 1}], ids=["tries", "time"]
+)
+def test_a_node_that_cannot_be_mended_freezes_the_index_until_it_can(
+    cluster: Callable[..., Cluster], index_name: str, knobs: dict[str, int]
+) -> None:
+    running = cluster(groups=1, nodes=2, rf=2, over={"settings_broadcast": knobs})
+    client, stubborn = running.client, stubborn_node(running, index_name)
     task = client.patch(f"/indexes/{index_name}/settings", {"stopWords": ["the"]})
 
     with_vector = {"id": 1, "_vectors": {"own": [1, 2, 3]}}
