@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from miroir.indexes.defaults import SETTINGS
 from miroir.indexes.embedders import redact
 
 _FEATURES: Final[Mapping[str, Any]] = {"facetSearch": False, "filter": {"equality": True, "comparison": False}}
@@ -12,8 +13,12 @@ _PARTS: Final = ("searchEmbedder", "indexingEmbedder")
 
 
 def settings_details(change: Mapping[str, Any]) -> dict[str, Any]:
-    """A change of settings as a task shows it: sets in order, what is left out filled in, keys of others hidden."""
-    return {name: _SPELLINGS[name](value) if name in _SPELLINGS else value for name, value in change.items()}
+    """A change of settings as a task shows it: in a node's order, what is left out filled in, keys of others hidden."""
+    return {name: _SPELLINGS.get(name, _as_sent)(change[name]) for name in SETTINGS if name in change}
+
+
+def _as_sent(value: Any) -> Any:
+    return value
 
 
 def _set(value: Any) -> Any:

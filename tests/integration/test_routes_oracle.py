@@ -152,7 +152,7 @@ def test_what_a_key_must_allow_for_a_refused_route_is_what_a_node_asks_for(
             api.expect(api.request("DELETE", f"/keys/{key}"))
 
 
-HARMFUL = {("POST", "/dumps"), ("POST", "/export")}
+HARMFUL = {("POST", "/export")}
 """What a node would do if it were let."""
 BODIES = {
     "/network": {},
