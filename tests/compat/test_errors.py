@@ -27,7 +27,7 @@ def state(api: Api, index: str) -> list[Any]:
     ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_miroir_refuses_in_a_nodes_words_and_changes_nothing(
     cluster: Callable[..., Cluster], single_node: RealNode, index_name: str, record_property: Callable[[str, str], None]
 ) -> None:
