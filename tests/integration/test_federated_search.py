@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.tokens import token
 from tests.integration.twins import SETTINGS, Twins, assert_none, corpus
 from tests.nodes import ClusterPool, RealNode
 
@@ -175,3 +176,60 @@ def letters(twins: Twins, names: tuple[str, str, str]) -> dict[str, str]:
 def test_refusals(twins: Twins, letters: dict[str, str]) -> None:
     bodies = [named({"federation": federation, "queries": queries}, letters) for federation, queries in REFUSED]
     assert_none([twins.difference("POST", ROUTE, each) for each in bodies])
+
+
+def test_keys_and_tokens(twins: Twins, names: tuple[str, str, str]) -> None:
+    """A key must cover every index; a token's filter holds for the hits, the total and the facets of its index."""
+    first, second, _ = names
+    body = {
+        "federation": {"limit": 40, "facetsByIndex": {first: ["rating"]}, "mergeFacets": {}},
+        "queries": [
+            {"indexUid": first, "q": "red"},
+            {"indexUid": first, "q": "shoe"},
+            {"indexUid": second, "q": "red"},
+        ],
+    }
+    apis = []
+    for api in (twins.plain, twins.miroir):
+        key = api.post("/keys", {"actions": ["search"], "indexes": [first, second], "expiresAt": None})
+        rules = {first: {"filter": "rating = 2"}, second: {"filter": "price > 9"}}
+        apis.append(api.with_key(token({"apiKeyUid": key["uid"], "searchRules": rules}, key["key"])))
+        narrow = api.post("/keys", {"actions": ["search"], "indexes": [second], "expiresAt": None})
+        apis.append(api.with_key(narrow["key"]))
+    found = [Twins(apis[0], apis[2]).difference("POST", ROUTE, body)]
+    ratings = apis[2].post(ROUTE, body)["facetDistribution"]["rating"]
+    # A node that refuses a body unread goes deaf on that connection.
+    found.append(Twins(apis[1], apis[3]).difference("POST", ROUTE, body, headers={"connection": "close"}))
+    for api in apis:
+        api.close()
+    assert_none(found)
+    assert set(ratings) == {"2"}
+
+
+def test_as_part_of_a_network(twins: Twins, names: tuple[str, str, str]) -> None:
+    """With that feature on, hits say what they are compared by, and nothing of ours; there is no remote, though."""
+    proxied = {"meili-proxy-search": "true"}
+    queries: list[dict[str, Any]] = [
+        {
+            "indexUid": names[0],
+            "q": "red",
+            "sort": ["price:asc"],
+            "federationOptions": {"queryPosition": 7, "weight": 2},
+        },
+        {"indexUid": names[1], "q": "red", "sort": ["price:asc"], "attributesToRetrieve": ["id"]},
+    ]
+    body = {"federation": {}, "queries": queries}
+    remote = {"federation": {}, "queries": [{"indexUid": names[0], "federationOptions": {"remote": "x"}}]}
+    asked: list[tuple[Any, dict[str, Any]]] = [(body, {"headers": proxied}), (body, {}), (remote, {})]
+    off = [twins.difference("POST", ROUTE, each, **more) for each, more in asked]
+    for api in (twins.plain, twins.miroir):
+        api.patch("/experimental-features", {"network": True})
+    try:
+        on = [twins.difference("POST", ROUTE, each, **more) for each, more in asked]
+    finally:
+        for api in (twins.plain, twins.miroir):
+            api.patch("/experimental-features", {"network": False})
+    assert_none([*off, *on])
+    assert twins.miroir.get("/experimental-features")["network"] is False
+    queries[0].pop("federationOptions")
+    assert twins.difference("POST", ROUTE, body) is None  # the nodes keep what we need of them
