@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +32,7 @@ from miroir.search.listing import (
     sorted_entries,
 )
 from miroir.search.members import gather_members
-from miroir.search.plan import Plan
+from miroir.search.plan import Plan, Target
 from miroir.search.planner import Planner
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
 from miroir.stamps import SEQ_FIELD, shard_filter, strip
@@ -47,6 +48,10 @@ _COUNTED_FIRST: Final = 10_000
 """Pages that end behind this are cut to what there is: a node takes memory for all it is asked for, and dies of it."""
 _QUICKLY_MERGED: Final = 2_000
 """Longer lists are merged in a thread, for others wait for the loop meanwhile."""
+_UNKNOWN_THERE: Final = re.compile(
+    rb'"message":"Attribute `([^`]+)` is not sortable\. Available sortable attributes are: `([^`]+)`\."'
+)
+_GEO: Final = "_geo"
 _NOTHING_SORTABLE: Final = "This index does not have configured sortable attributes."
 
 
@@ -57,6 +62,13 @@ Window: TypeAlias = Callable[[tuple[int, ...]], tuple[int, int]]
 class _Page(msgspec.Struct):
     results: list[msgspec.Raw]
     total: int
+
+
+class _Unlisted(_Page):
+    """In place of a page: the node does not list what it has, for none of it has an attribute to sort by."""
+
+    attribute: str
+    refusal: ApiError
 
 
 class _Sequenced(msgspec.Struct):
@@ -244,6 +256,42 @@ class DocumentReader:
         plan: Plan | None = None,
         window: Window | None = None,
     ) -> Gathered[_Page]:
+        gathered = await self._ask(index, wanted, plan, window)
+        unlisted = [page for page in gathered.answers if isinstance(page, _Unlisted)]
+        if unlisted:
+            if len(unlisted) == len(gathered.answers) and len({page.attribute for page in unlisted}) == 1:
+                raise unlisted[0].refusal  # as one node does that has no such document
+            gathered = await self._completed(index, wanted, gathered)
+        return gathered
+
+    async def _completed(self, index: Index, wanted: Mapping[str, Any], gathered: Gathered[_Page]) -> Gathered[_Page]:
+        """With pages of the nodes that did not list what they have.
+
+        A node knows no attribute that none of its documents ever had, and refuses to sort by it. One node with all the
+        documents would know it, and leave those without it out, or put them last where it sorts by distance.
+        """
+        complete: Gathered[_Page] = Gathered(unavailable=gathered.unavailable, nodes_asked=gathered.nodes_asked)
+        again: dict[str, list[Target]] = {}
+        for target, page in zip(gathered.targets, gathered.answers, strict=True):
+            if isinstance(page, _Unlisted):
+                again.setdefault(page.attribute, []).append(target)
+            else:
+                complete.targets.append(target)
+                complete.answers.append(page)
+        for attribute, targets in again.items():
+            plan = Plan(tuple(targets), None, "asked again")
+            more = await self._ask(index, _sorted_less(wanted, attribute), plan, None)
+            if any(isinstance(page, _Unlisted) for page in more.answers):
+                more = await self._completed(index, _sorted_less(wanted, attribute), more)
+            complete.targets += more.targets
+            complete.answers += more.answers
+            complete.unavailable = tuple(sorted({*complete.unavailable, *more.unavailable}))
+            complete.nodes_asked += more.nodes_asked
+        return complete
+
+    async def _ask(
+        self, index: Index, wanted: Mapping[str, Any], plan: Plan | None, window: Window | None
+    ) -> Gathered[_Page]:
         target = f"/indexes/{quote(index.physical_uid)}/documents/fetch"
         filter = wanted.get("filter")
         elements = _elements(filter)
@@ -260,7 +308,8 @@ class DocumentReader:
                 body["sort"] = [*sort, _BY_INSERTION]
             return NodeCall("fetch", "POST", target, msgspec.json.encode(body))
 
-        request = Request(index.physical_uid, index.row.shards, call, _page.decode)
+        read_refusal = partial(_unlisted, index)
+        request = Request(index.physical_uid, index.row.shards, call, _page.decode, read_refusal=read_refusal)
         return await self._gather(index, request, plan)
 
     async def _gather(self, index: Index, request: Request[Any], plan: Any) -> Gathered[Any]:
@@ -268,6 +317,22 @@ class DocumentReader:
             return await self._scatter.gather(request, plan)
         except NodeRefused as refusal:
             raise refusal_of(index, refusal.status, refusal.body) from None
+
+
+def _unlisted(index: Index, status: int, body: bytes) -> _Unlisted | None:
+    """What a refusal stands for where a node refuses to sort by an attribute that its settings let it sort by."""
+    found = _UNKNOWN_THERE.search(body)
+    if found is None or found[1] not in found[2].split(b", "):
+        return None
+    return _Unlisted([], 0, found[1].decode(), refusal_of(index, status, body))
+
+
+def _sorted_less(wanted: Mapping[str, Any], attribute: str) -> dict[str, Any]:
+    """What to ask a node that knows no document with that attribute: not by distance, or just how many there are."""
+    if attribute != _GEO:
+        return {**_bare(wanted), "sort": [], "offset": 0, "limit": 0}
+    by_distance = [criterion for criterion in wanted["sort"] if read_sort([criterion])[0].point is not None]
+    return {**wanted, "sort": [criterion for criterion in wanted["sort"] if criterion not in by_distance]}
 
 
 def _elements(filter: Any) -> list[Any]:

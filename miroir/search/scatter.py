@@ -69,6 +69,10 @@ def _never(_: int) -> bool:
     return False
 
 
+def _none(_: int, __: bytes) -> None:
+    """No refusal is an answer."""
+
+
 class NodeRefused(Exception):
     """A node called the request wrong (4xx): it is the client's error. `body` is the node's error, as sent."""
 
@@ -90,8 +94,9 @@ class Gathered(msgspec.Struct, Generic[Answer]):
 class Request(msgspec.Struct, Generic[Answer], frozen=True):
     """A read of one index. `parse` may raise `ValueError` or a msgspec error: then the node has failed.
 
-    `is_empty(status)`: a refusal with that status counts as an answer that holds nothing. `extra_s`: seconds that a
-    node may take beyond its timeout, for what it waits for itself.
+    `is_empty(status)`: a refusal with that status counts as an answer that holds nothing. `read_refusal(status, body)`:
+    the answer that a refusal stands for; None: it is one. `extra_s`: seconds that a node may take beyond its timeout,
+    for what it waits for itself.
     """
 
     physical_uid: str
@@ -99,6 +104,7 @@ class Request(msgspec.Struct, Generic[Answer], frozen=True):
     call: Callable[[tuple[int, ...]], NodeCall]
     parse: Callable[[bytes], Answer]
     is_empty: Callable[[int], bool] = _never
+    read_refusal: Callable[[int, bytes], Answer | None] = _none
     extra_s: float = 0.0
 
 
@@ -271,8 +277,12 @@ class Scatter:
             gathered.answers.append(answer)
             gathered.targets.append(target)
         elif 400 <= response.status < 500 and response.status not in (401, 403, 408, 429):
+            stands_for = request.read_refusal(response.status, response.body)
             if holds_nothing(response.body):
                 pass  # an answer like any other
+            elif stands_for is not None:
+                gathered.answers.append(stands_for)
+                gathered.targets.append(target)
             elif lacks_index(response.status, response.body):
                 if not self._may_lack(target.node, request.physical_uid):
                     fail(target, call, _LACKING)

@@ -174,3 +174,39 @@ def test_deep_pages_after_deletions_are_without_gaps(both: tuple[Api, Api, str])
         page = client.post(f"/indexes/{index}/documents/fetch", {"offset": offset, "limit": 170})
         assert [each["id"] for each in page["results"]] == rest[offset : offset + 170]
         assert page["total"] == len(rest)
+
+
+SPARSE: list[dict[str, Any]] = [
+    {},
+    {"limit": 0},
+    {"offset": 600},
+    *(
+        {"sort": sort, **page}
+        for sort in (["rare:asc"], ["u:desc", "rare:asc"], ["_geoPoint(1,1):asc"], ["_geoPoint(1,1):desc", "u:desc"],
+                     ["rare:desc", "_geoPoint(1,1):asc"], ["u:desc", "_geoPoint(1,1):asc"], ["never:asc"])
+        for page in ({"limit": 3}, {"limit": 0}, {"offset": 1, "limit": 2}, {"filter": "u > 3", "limit": 2})
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_a_node_without_what_is_listed_by_does_not_spoil_the_list(
+    count: int, cluster: Callable[..., Cluster], single_node: RealNode, index_name: str
+) -> None:
+    """A node knows only attributes that one of its documents had; the one document that has it is on one of three."""
+    settings = {"sortableAttributes": ["rare", "never", "u", "_geo"], "filterableAttributes": ["u"]}
+    rows: list[dict[str, Any]] = [{"id": number, "u": number} for number in range(count)]
+    for row in rows[:1]:
+        row |= {"rare": 1, "_geo": {"lat": 2, "lng": 3}}
+    miroir = cluster(groups=1, nodes=3, rf=1).client
+    for api in (single_node.api, miroir):
+        api.create_index(index_name, "id")
+        api.update_settings(index_name, settings)
+        if rows:
+            api.add_documents(index_name, rows)
+    for body in SPARSE:
+        one, ours = (
+            api.http.post(f"/indexes/{index_name}/documents/fetch", json=body) for api in (single_node.api, miroir)
+        )
+        assert (ours.status_code, ours.json()) == (one.status_code, one.json()), body
+        assert "x-miroir-degraded" not in ours.headers
