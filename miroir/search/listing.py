@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
-from itertools import islice, product
-from math import asin, ceil, cos, isfinite, radians, sin, sqrt
+from itertools import islice
+from math import asin, ceil, cos, isfinite, prod, radians, sin, sqrt
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, overload
 
 from miroir.search.distinct import leaves
 from miroir.search.facets import normalise
@@ -67,13 +67,38 @@ def read_sort(sort: Iterable[object]) -> tuple[Criterion, ...]:
 # -- keys ------------------------------------------------------------------------------------------------------------
 
 
-def places(document: Mapping[str, Any], criteria: Sequence[Criterion]) -> list[Key]:
-    """Every place of a document in a sorted list, in order.
+class Places(Sequence[Key]):
+    """Every place of a document in a sorted list, in order. Made one by one: there may be 2 to the power of criteria.
 
     A node lists a document once among the numbers and once among the texts if it has both, for each criterion anew; and
     nowhere at all if it has neither. Without coordinates it comes last, whichever way the distance counts.
     """
-    return list(product(*[_elements(document, criterion) for criterion in criteria]))
+
+    __slots__ = ("_choices", "total")
+
+    def __init__(self, document: Mapping[str, Any], criteria: Sequence[Criterion]) -> None:
+        self._choices = [_elements(document, criterion) for criterion in criteria]
+        self.total = prod(map(len, self._choices))
+
+    def __len__(self) -> int:
+        return self.total
+
+    @overload
+    def __getitem__(self, number: int) -> Key: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Key]: ...
+
+    def __getitem__(self, number: int | slice) -> Key | Sequence[Key]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(self.total)[number]]
+        if not 0 <= number < self.total:
+            raise IndexError(number)
+        place: list[Key] = []
+        for choices in reversed(self._choices):  # the last criterion counts through first
+            number, chosen = divmod(number, len(choices))
+            place.append(choices[chosen])
+        return tuple(reversed(place))
 
 
 def _elements(document: Mapping[str, Any], criterion: Criterion) -> list[Key]:
@@ -151,9 +176,9 @@ def sorted_entries(
     """
     seen: Counter[str] = Counter()
     for document, seq, raw in documents:
-        found = places(document, criteria)
+        found = Places(document, criteria)
         # A node should not have listed one without a place; what it has listed all the same goes to the end.
-        place = found[min(seen[seq], len(found) - 1)] if found else (_NOWHERE,) * len(criteria)
+        place = found[min(seen[seq], found.total - 1)] if found.total else (_NOWHERE,) * len(criteria)
         seen[seq] += 1
         yield (*place, seq), raw
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miroir.search.listing import (
+    Places,
     Stretch,
     common_start,
     locate,
     merged,
-    places,
     reach,
     read_sort,
     skipped,
@@ -34,7 +34,7 @@ def entries(rows: list[tuple[str, dict[str, Any]]], sort: list[str]) -> list[tup
     """A list as a node makes it: every place of every document, sorted, insertion order last."""
     criteria = read_sort(sort)
     listed = sorted(
-        ((*place, seq), document, seq) for seq, document in rows for place in places(document, criteria)
+        ((*place, seq), document, seq) for seq, document in rows for place in Places(document, criteria)
     )  # fmt: skip
     return list(sorted_entries(((document, seq, seq.encode()) for _, document, seq in listed), criteria))
 
@@ -65,7 +65,7 @@ def test_in_insertion_order_an_offset_is_what_it_says(found: list[dict[str, Any]
 
 def test_a_document_stands_where_a_node_lists_it() -> None:
     def of(value: Any, sort: str) -> list[Any]:
-        return [element[:2] for (element,) in places({"v": value}, read_sort([sort]))]
+        return [element[:2] for (element,) in Places({"v": value}, read_sort([sort]))]
 
     assert of(["z", 2, 9, " B"], "v:asc") == [(0, 2.0), (1, "b")]
     assert of([1.5, -3], "v:desc") == [(0, -1.5)]
@@ -74,14 +74,25 @@ def test_a_document_stands_where_a_node_lists_it() -> None:
     assert of([None, "", {"k": 1}, []], "v:asc") == []
     assert of(["", "  "], "v:asc") == [(1, "")]
     assert of("x" * 500, "v:asc") == of("x" * 468 + "y", "v:asc")
-    assert [place for (place,) in places({"n": [{"x": 4}, {"x": "k"}]}, read_sort(["n.x:asc"]))] == [(0, 4.0), (1, "k")]
-    assert places({"n.x": 4.5}, read_sort(["n.x:asc"])) == [((0, 4.5),)]
+    assert [place for (place,) in Places({"n": [{"x": 4}, {"x": "k"}]}, read_sort(["n.x:asc"]))] == [(0, 4.0), (1, "k")]
+    assert list(Places({"n.x": 4.5}, read_sort(["n.x:asc"]))) == [((0, 4.5),)]
+
+
+def test_places_beyond_counting_are_not_counted_through() -> None:
+    criteria = read_sort(["v:asc"] * 200)
+    found = Places({"v": [1, "a"]}, criteria)
+    assert found.total == 1 << 200
+    assert found[0] == ((0, 1.0),) * 200
+    assert found[1] == (*((0, 1.0),) * 199, (1, "a"))
+    assert found[found.total - 1] == ((1, "a"),) * 200
+    ((key, raw),) = sorted_entries([({"v": [1, "a"]}, "001", b"{}")], criteria)
+    assert (key[:-1], raw) == (found[0], b"{}")
 
 
 def test_a_text_of_blanks_is_a_place_and_an_empty_one_is_none() -> None:
     criteria = read_sort(["v:asc"])
-    assert len(places({"v": " "}, criteria)) == 1
-    assert places({"v": ""}, criteria) == []
+    assert len(Places({"v": " "}, criteria)) == 1
+    assert list(Places({"v": ""}, criteria)) == []
     nowhere = sorted_entries([({"v": ""}, "001", b"{}")], criteria)  # a node that lists it all the same
     somewhere = sorted_entries([({"v": "a"}, "002", b"{}")], criteria)
     assert len(merged([nowhere, somewhere], 0, 5)) == 2
@@ -91,14 +102,15 @@ def test_distances() -> None:
     criteria = read_sort(["_geoPoint( 48.85, 2.35 ):asc"])
 
     def distance(place: Any) -> Any:
-        ((element,),) = places({"_geo": place}, criteria)
+        ((element,),) = Places({"_geo": place}, criteria)
         return element
 
     here, near, far = ({"lat": 48.85, "lng": 2.35}, {"lat": "48.9", "lng": "2.35"}, {"lat": -48.85, "lng": -177.65})
     assert distance(here) == (0, 0.0)
     assert distance(here) < distance(near) < distance(far) < distance(None) == distance({"lat": 1}) == distance([1])
     descending = read_sort(["_geoPoint(48.85,2.35):desc"])
-    assert places({"_geo": far}, descending) < places({"_geo": near}, descending) < places({}, descending)
+    far_off, nearby, nowhere = (list(Places(found, descending)) for found in ({"_geo": far}, {"_geo": near}, {}))
+    assert far_off < nearby < nowhere
 
 
 def test_what_is_no_criterion_is_left_to_a_node() -> None:
