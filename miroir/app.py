@@ -451,7 +451,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         router,
         DataDoor(secrets.master_key, keyring, key_sync),
         admission,
-        BodyBudget(_BODIES_HELD * config.server.max_body_bytes),
+        BodyBudget(_BODIES_HELD * config.server.max_body_bytes, largest=config.server.max_body_bytes),
         metrics,
         timeout_s=config.server.request_timeout_ms / 1000.0,
         rng=rng,

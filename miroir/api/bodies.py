@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from types import TracebackType
+
+import trio
 
 from miroir.errors import miroir_error
 from miroir.http import ClientDisconnected, Receive
+from miroir.ingest import decompress
 
 
 class BodyBudget:
-    """At most `limit` bytes of request bodies in memory; who comes beyond that is told to come again."""
+    """At most `limit` bytes of request bodies in memory; who comes beyond that is told to come again.
 
-    def __init__(self, limit: int) -> None:
+    `largest`: bytes that one body may come to when it is unpacked.
+    """
+
+    def __init__(self, limit: int, *, largest: int) -> None:
         self.limit = limit
+        self.largest = largest
         self.held = 0
 
     def body(self, receive: Receive) -> HeldBody:
@@ -41,18 +49,28 @@ class HeldBody:
             self._budget.held -= self._size
             raise
 
+    async def unpacked(self, body: bytes, encoding: bytes) -> bytes:
+        """The body out of its `Content-Encoding`, counted as well. Raises what `decompress` does, and 503 as above."""
+        unpack = partial(decompress, body, encoding, max_bytes=self._budget.largest)
+        plain = await trio.to_thread.run_sync(unpack, limiter=_unpackers())
+        if plain is not body:
+            self._take_room(len(plain))
+        return plain
+
+    def _take_room(self, size: int) -> None:
+        self._size += size
+        self._budget.held += size
+        if self._budget.held > self._budget.limit:
+            raise miroir_error("miroir_overloaded", "Too many large requests at once. Try again shortly.")
+
     async def _read(self) -> bytes:
-        budget = self._budget
         chunks: list[bytes] = []
         while True:
             event = await self._receive()
             if event["type"] == "http.disconnect":
                 raise ClientDisconnected
             chunk: bytes = event.get("body", b"")
-            self._size += len(chunk)
-            budget.held += len(chunk)
-            if budget.held > budget.limit:
-                raise miroir_error("miroir_overloaded", "Too many large requests at once. Try again shortly.")
+            self._take_room(len(chunk))
             chunks.append(chunk)
             if not event.get("more_body"):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -61,3 +79,9 @@ class HeldBody:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._budget.held -= self._size
+
+
+@lru_cache(maxsize=1)
+def _unpackers() -> trio.CapacityLimiter:
+    """Few at a time: what they make is only counted when it is there."""
+    return trio.CapacityLimiter(2)

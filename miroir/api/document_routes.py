@@ -18,6 +18,7 @@ from miroir.api.reading import (
     known_index,
     refuse_body,
     sort_criteria,
+    unpacked_body,
 )
 from miroir.api.routing import Router
 from miroir.api.settings_version import check_version
@@ -92,7 +93,7 @@ class DocumentResource:
         check_uid(uid)
         check_json_content_type(request.headers.get(b"content-type"))
         try:
-            ids = read_ids(request.body)
+            ids = read_ids(await unpacked_body(self._verdicts, request, "/indexes/{index}/documents/delete-batch"))
         except Unjudged:
             await self._verdicts.refuse(to_scratch(request, "/documents/delete-batch"), uid)
         return written(await self._writer.delete(uid, ids))

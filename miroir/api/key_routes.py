@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import orjson
 
 from miroir.api.messages import Request, Response, json_response
-from miroir.api.reading import Query, json_object, refuse_body
+from miroir.api.reading import Query, json_object, refuse_body, unpacked_body
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts
 from miroir.security import KeyService, parse_uid
@@ -47,7 +48,7 @@ class KeyResource:
             wanted = parse_uid(body["uid"]) if isinstance(body["uid"], str) else None
             if wanted is None:
                 await refuse_body(self._verdicts, request, "/keys")
-        row = await self._keys.create(request.body, wanted)
+        row = await self._keys.create(await request.plain_body(), wanted)
         return json_response(201, self._view(row))
 
     async def get(self, request: Request) -> Response:
@@ -56,8 +57,9 @@ class KeyResource:
 
     async def change(self, request: Request) -> Response:
         """Its name, or its description."""
-        await self._keys.check_change(request.body, request.headers.get(b"content-type", b""))
-        row = await self._keys.change(request.params[0], orjson.loads(request.body))
+        body = await unpacked_body(self._verdicts, request, f"/keys/{uuid4()}")
+        await self._keys.check_change(body, request.headers.get(b"content-type", b""))
+        row = await self._keys.change(request.params[0], orjson.loads(body))
         return json_response(200, self._view(row))
 
     async def delete(self, request: Request) -> Response:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from miroir.api.bodies import HeldBody
 from miroir.security import EVERYTHING, Access
 
 JSON = b"application/json"
@@ -27,10 +28,22 @@ class Request:
     request_id: str = ""
     access: Access = EVERYTHING
     """What its credential lets it touch."""
+    held: HeldBody | None = None
+    """The room its body takes."""
+    _plain: bytes | None = None
 
     def query(self) -> list[tuple[str, str]]:
         """The query's members in their order, decoded; empty values are kept."""
         return parse_qsl(self.query_string.decode("latin-1"), keep_blank_values=True)
+
+    async def plain_body(self) -> bytes:
+        """The body out of its `Content-Encoding`. `ApiError` 400 for what is not in it, 413 past what a body may be."""
+        encoding = self.headers.get(b"content-encoding")
+        if encoding is None or self.held is None:
+            return self.body
+        if self._plain is None:
+            self._plain = await self.held.unpacked(self.body, encoding)
+        return self._plain
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import orjson
 
 from miroir.api.messages import Request, Response, json_response
-from miroir.api.reading import json_object, refuse_body, unknown_field
+from miroir.api.reading import json_object, read_json, refuse_body, unknown_field, unpacked_body
 from miroir.api.routing import Router
 from miroir.cluster import Verdicts
 from miroir.errors import ApiError, node_error
@@ -64,10 +64,11 @@ class NameResource:
         A node is asked at another route. Should it read what we cannot, it must not carry it out.
         """
         content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        elsewhere, template = replace(request, method="PATCH"), "/indexes/{index}"
         if content_type == b"application/json":
-            with suppress(orjson.JSONDecodeError):
-                return orjson.loads(request.body)
-        return await refuse_body(self._verdicts, replace(request, method="PATCH"), "/indexes/{index}")
+            with suppress(ValueError):
+                return read_json(await unpacked_body(self._verdicts, elsewhere, template))
+        return await refuse_body(self._verdicts, elsewhere, template)
 
 
 def read_swaps(value: object, access: Access) -> list[Swap]:

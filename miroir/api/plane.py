@@ -114,7 +114,8 @@ class DataPlane:
             if route.action is None:
                 return await route.endpoint(request)
             request.access = await self._admit(route.action, route, request)
-            async with self._budget.body(receive) as request.body:
+            request.held = self._budget.body(receive)
+            async with request.held as request.body:
                 with trio.CancelScope(deadline=trio.current_time() + self._timeout_s) as scope:
                     async with self._admission:
                         if not route.reads:

@@ -16,6 +16,7 @@ from miroir.api.messages import Request
 from miroir.cluster import Verdicts
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.indexes import Index, Registry, check_uid
+from miroir.ingest import is_too_deep
 from miroir.nodes import NodeCall
 
 Value = TypeVar("Value")
@@ -24,6 +25,8 @@ _NO_CODES: Final[Mapping[str, str]] = {}
 _TYPOS: Final = ((3, 0), (7, 1), (12, 2), (17, 3), (24, 4))
 """Bytes a name has at most, and how far off it may be to be taken for another: a node's own rule."""
 _MOST_TYPOS: Final = 5
+_DEPTH: Final = 127
+"""Arrays and objects within each other that a node reads."""
 
 NULL_FILTER: Final = "Invalid syntax for the filter parameter: `expected String, Array, found: null`."
 """What a node says of `filter=null` in a query. In a body null is no filter at all."""
@@ -54,9 +57,27 @@ async def json_value(verdicts: Verdicts, request: Request, template: str) -> Any
     """The body as any JSON value, or a node's refusal of what is none."""
     content_type = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if content_type == b"application/json":
-        with suppress(orjson.JSONDecodeError):
-            return orjson.loads(request.body)
+        with suppress(ValueError):
+            return read_json(await unpacked_body(verdicts, request, template))
     return await refuse_body(verdicts, request, template)
+
+
+async def unpacked_body(verdicts: Verdicts, request: Request, template: str) -> bytes:
+    """The body as it was before it was compressed, or a node's refusal of what is not in its `Content-Encoding`."""
+    try:
+        return await request.plain_body()
+    except ApiError as failure:
+        if failure.status != 400:
+            raise
+    return await refuse_body(verdicts, request, template)
+
+
+def read_json(text: bytes) -> Any:
+    """A JSON text as a value; `ValueError` for what is none, and for one that is nested deeper than a node reads."""
+    value = orjson.loads(text)
+    if is_too_deep(text, _DEPTH):
+        raise ValueError("nested too deep")
+    return value
 
 
 class Query:
@@ -174,8 +195,8 @@ def parse_boolean(text: str) -> bool:
 def json_or_text(text: str) -> Any:
     """A filter in a query: JSON if it is any, else a text."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return read_json(text.encode())
+    except ValueError:
         return text
 
 

@@ -35,7 +35,7 @@ class Rig:
             router,
             DataDoor(None, no_keys(), Nobody()),
             Admission(5),
-            BodyBudget(1000),
+            BodyBudget(1000, largest=1000),
             self.metrics,
             timeout_s=20.0,
             rng=Random(7),

@@ -43,7 +43,7 @@ class Rig:
             router,
             DataDoor(KEY, no_keys(), Nobody()),
             Admission(limit),
-            BodyBudget(1000),
+            BodyBudget(1000, largest=1000),
             self.metrics,
             timeout_s=TIMEOUT_S,
             rng=Random(7),

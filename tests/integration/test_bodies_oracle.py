@@ -1,0 +1,107 @@
+"""JSON bodies as clients may send them, compressed or nested beyond measure, against a plain node."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable
+
+import brotli
+import pytest
+
+from tests.client import Api
+from tests.nodes import Cluster, RealNode
+
+OF_ONE_SERVER = re.compile(r'"(taskUid|processingTimeMs)":\d+|"\w+At":"[^"]+"|"(key|uid|uuid)":"[^"]+"')
+INDEX = "/indexes/encoded-bodies"
+KEY = "/keys/6062abda-a5aa-4414-ac91-ecd7944c0f8d"
+
+BODIES = [
+    ("POST", f"{INDEX}/search", b'{"q":"red","limit":1}'),
+    ("POST", f"{INDEX}/facet-search", b'{"facetName":"genre"}'),
+    ("POST", f"{INDEX}/similar", b'{"id":1,"embedder":"default"}'),
+    ("POST", f"{INDEX}/documents/fetch", b'{"limit":1}'),
+    ("POST", f"{INDEX}/documents/delete-batch", b"[1]"),
+    ("POST", f"{INDEX}/documents/delete", b'{"filter":"genre = x"}'),
+    ("POST", "/multi-search", b'{"queries":[{"indexUid":"encoded-bodies"}]}'),
+    ("PATCH", f"{INDEX}/settings", b'{"stopWords":["the"]}'),
+    ("PUT", f"{INDEX}/settings/stop-words", b'["the"]'),
+    ("PATCH", INDEX, b'{"primaryKey":"id"}'),
+    ("POST", "/swap-indexes", b'[{"indexes":["no-such-index","nor-this"]}]'),
+    ("POST", "/keys", b'{"actions":["search"],"indexes":["x"],"expiresAt":null}'),
+    ("PATCH", KEY, b'{"name":"x"}'),
+    ("PATCH", "/experimental-features", b"{}"),
+    ("POST", "/webhooks", b'{"url":"x"}'),
+]
+PACKED: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("GZIP", gzip.compress),
+    ("deflate", zlib.compress),
+    ("br", brotli.compress),
+    ("unheard-of", bytes),
+    ("gzip", bytes),
+    ("gzip", lambda body: gzip.compress(body)[:-9]),
+    ("gzip", lambda body: gzip.compress(body[:-1])),
+]
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """Servers that have the index."""
+    return set()
+
+
+@pytest.fixture
+def servers(cluster: Callable[..., Cluster], single_node: RealNode, known: set[str]) -> tuple[Api, Api]:
+    pair = (single_node.api, cluster().client)
+    for api in pair:
+        if api.url not in known:
+            api.create_index("encoded-bodies")
+            known.add(api.url)
+    return pair
+
+
+def answer(api: Api, method: str, path: str, body: bytes, encoding: str | None) -> tuple[int, str]:
+    headers = {"Content-Type": "application/json"} | ({} if encoding is None else {"Content-Encoding": encoding})
+    response = api.http.request(method, path, content=body, headers=headers)
+    return response.status_code, OF_ONE_SERVER.sub("", response.text)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), BODIES, ids=[f"{method} {path}" for method, path, _ in BODIES])
+def test_a_compressed_body_is_what_is_in_it(method: str, path: str, body: bytes, servers: tuple[Api, Api]) -> None:
+    for encoding, pack in PACKED:
+        node, miroir = (answer(api, method, path, pack(body), encoding) for api in servers)
+        assert miroir == node, (encoding, pack(body))
+
+
+@pytest.mark.parametrize("depth", [126, 127, 300, 1000])
+@pytest.mark.parametrize(
+    ("method", "path", "around"),
+    [
+        ("POST", f"{INDEX}/facet-search", b'{"facetName":%b}'),
+        ("POST", f"{INDEX}/similar", b'{"id":%b,"embedder":"x"}'),
+        ("POST", "/swap-indexes", b"[%b]"),
+        ("POST", "/webhooks", b'{"url":%b}'),
+        ("PATCH", f"{INDEX}/settings", b'{"stopWords":%b}'),
+    ],
+)
+def test_what_is_nested_too_deep_is_refused_as_by_a_node(
+    method: str, path: str, around: bytes, depth: int, servers: tuple[Api, Api]
+) -> None:
+    node, miroir = (answer(api, method, path, around % (b"[" * depth + b"]" * depth), None) for api in servers)
+    assert miroir == node
+
+
+@pytest.mark.parametrize("depth", [200, 1000])
+@pytest.mark.parametrize("route", ["search", "documents/fetch"])
+def test_a_filter_nested_too_deep_is_refused(route: str, depth: int, servers: tuple[Api, Api]) -> None:
+    body = b'{"filter":%b}' % (b"[" * depth + b'"genre = x"' + b"]" * depth)
+    node, miroir = (answer(api, "POST", f"{INDEX}/{route}", body, None) for api in servers)
+    assert miroir == node
+
+
+def test_a_filter_of_a_query_that_is_nested_too_deep_is_a_text(servers: tuple[Api, Api]) -> None:
+    path = f"{INDEX}/search?filter={'[' * 300}{']' * 300}"
+    node, miroir = (answer(api, "GET", path, b"", None) for api in servers)
+    assert miroir == node
