@@ -1,31 +1,20 @@
-"""The composition root: from a configuration to a running server. Nothing else builds services.
+"""From a configuration to services: who gets what. Nothing else builds any.
 
-Order of life: the store opens, the topology is taken from it (or seeded from the configuration), nodes are looked at
-once, the doors open, workers start. On SIGTERM the doors close first, what runs finishes within the grace, then workers
-end and the store closes.
+What the store holds is loaded here, before anything is served.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import resource
-import signal
 import socket
-import ssl
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import cast
 from uuid import uuid4
 
-import trio
-
-from miroir.admin import DumpUpload, SettingsPreview, create_admin_app, is_upload
+from miroir.admin import DumpUpload, SettingsPreview, create_admin_app
 from miroir.admin.overview import coverage, shard_counts
 from miroir.api import (
     Admission,
@@ -50,40 +39,9 @@ from miroir.api import (
     WebhookResource,
     register_refused,
 )
-from miroir.cluster import (
-    Cluster,
-    Features,
-    ForeignNode,
-    Holds,
-    Lanes,
-    Node,
-    Prober,
-    Thresholds,
-    Topology,
-    Verdicts,
-    Writer,
-    seed,
-)
-from miroir.config import Config, Secrets, set_in_vain
-from miroir.coordination import Supervisor
-from miroir.http import (
-    HTTP_1,
-    HTTP_2,
-    ASGIApp,
-    BadCertificate,
-    Listener,
-    Message,
-    Pool,
-    Receive,
-    Scope,
-    Send,
-    ServerLimits,
-    inherited_sockets,
-    listeners_from,
-    open_listeners,
-    server_tls,
-)
-from miroir.http import serve as serve_http
+from miroir.cluster import Cluster, Features, Holds, Lanes, Node, Prober, Thresholds, Topology, Verdicts, Writer, seed
+from miroir.config import Config, Secrets
+from miroir.http import ASGIApp, Pool
 from miroir.indexes import (
     AliasService,
     Aligner,
@@ -115,117 +73,19 @@ from miroir.search import (
     VectorSearch,
 )
 from miroir.security import AdminDoor, DataDoor, Keyring, KeyService, KeySync
-from miroir.store import Store, StoreError, TaskRow, TopologyRow
-from miroir.store.sqlite import open_sqlite
+from miroir.store import Store, TaskRow, TopologyRow
 from miroir.tasks import Canceler, Deleter, Pruner, Snapshots, TaskTracker, Webhooks
-from miroir.telemetry import Metrics, configure_logging, get_logger
+from miroir.telemetry import Metrics, get_logger
 from miroir.upkeep import Doors, Dumped, DumpImports, Dumps, ImportKnobs, IndexExport
 
 _log = get_logger(__name__)
-
 
 _BODIES_HELD = 4
 """Request bodies of the largest size that may be in memory at once."""
 
 
-class StartupError(Exception):
-    """The server cannot start; the message says what to do."""
-
-
-def run(config: Config, secrets: Secrets) -> int:
-    """Serve until SIGTERM or SIGINT. 0: stopped as asked; 1: could not start, and said why on the log."""
-    configure_logging(config.logging.level, config.logging.format, pod_id=_pod_id())
-    # The store's thread must get its turn soon when the loop is busy: a begin took 1.3 ms under load instead of 4.9.
-    sys.setswitchinterval(0.0005)
-    _allow_many_sockets()
-    status = 0
-    try:
-        trio.run(_serve_until_signalled, config, secrets)
-    except* (StartupError, StoreError, ForeignNode, OSError) as failures:
-        for failure in _leaves(failures):
-            _log.error("cannot start", reason=str(failure))
-        status = 1
-    return status
-
-
-def _allow_many_sockets() -> None:
-    """Raise the soft limit of open files to the hard one: every client and every node connection is one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-async def _serve_until_signalled(config: Config, secrets: Secrets) -> None:
-    stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_on_signal, stop)
-        await serve(config, secrets, stop=stop)
-        nursery.cancel_scope.cancel()
-
-
-async def _stop_on_signal(stop: trio.Event) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            _log.info("stopping", signal=signal.Signals(number).name)
-            stop.set()
-            return
-
-
-async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
-    """Build everything, serve until `stop`, take everything down in the opposite order.
-
-    Raises `StartupError`, `StoreError`, `ForeignNode` or `OSError` (a port is taken) when it cannot start.
-    """
-    _check(config, secrets)
-    tls = _tls(config)
-    async with AsyncExitStack() as stack:
-        # The ports come first: who cannot have them must not touch the store of who does.
-        data_listeners, metrics_listeners = await _listen(stack, config)
-        stack.enter_context(_sole_owner(Path(config.task_store.path)))
-        store = await open_sqlite(Path(config.task_store.path))
-        stack.push_async_callback(store.aclose)
-        services = await _build(config, secrets, store)
-        for client in services.cluster.clients.values():
-            stack.push_async_callback(client.aclose)
-        await services.prober.first_look()
-        await services.key_sync.first_look()
-        async with trio.open_nursery() as nursery:
-            supervisor = Supervisor(nursery, services.metrics.worker_restarted)
-            for name, worker in services.workers.items():
-                supervisor.run(name, worker)
-            async with _lifespan(services.admin_app):
-                limits = ServerLimits(max_body_bytes=config.server.max_body_bytes)
-                grace = float(config.server.shutdown_grace_s)
-                serve_data = _engine(config)
-                data_plane = _dispatch(services, config.admin.enabled)
-                doors_to = (
-                    (serve_data, data_plane, _secured(data_listeners, tls)),
-                    (serve_http, _metrics_app(services), metrics_listeners),
-                )
-                async with trio.open_nursery() as doors:
-                    for serve_door, app, listeners in doors_to:
-                        doors.start_soon(
-                            partial(
-                                serve_door,
-                                app,
-                                listeners,
-                                limits=limits,
-                                body_limit=partial(_body_limit, limits),
-                                shutdown_grace_s=grace,
-                                stop=stop,
-                            )
-                        )
-                    port = data_listeners[0].socket.getsockname()[1]
-                    metrics_port = metrics_listeners[0].socket.getsockname()[1]
-                    _log.info("ready to serve", port=port, metrics_port=metrics_port, tls=tls is not None)
-            nursery.cancel_scope.cancel()
-
-
-# -- building --------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
-class _Services:
+class Services:
     """What the doors and the supervisor need."""
 
     cluster: Cluster
@@ -239,9 +99,10 @@ class _Services:
     workers: dict[str, Callable[[], Awaitable[None]]]
 
 
-async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
+async def build(config: Config, secrets: Secrets, store: Store) -> Services:
+    """Build everything over an open store. Asks no node yet."""
     rng = Random()
-    peer = f"{_pod_id()}:{uuid4().hex[:8]}"
+    peer = f"{pod_id()}:{uuid4().hex[:8]}"
     metrics = Metrics()
     topology = await _topology(config, store)
     anti_entropy = config.anti_entropy.enabled
@@ -520,7 +381,7 @@ async def _build(config: Config, secrets: Secrets, store: Store) -> _Services:
         aliases=aliases if config.aliases.enabled else None,
         imports=imports,
     )
-    return _Services(
+    return Services(
         cluster=cluster,
         prober=prober,
         key_sync=key_sync,
@@ -600,154 +461,6 @@ async def _topology(config: Config, store: Store) -> Topology:
     return topology
 
 
-def _check(config: Config, secrets: Secrets) -> None:
-    if not config.nodes:
-        raise StartupError("No nodes are configured. Name at least one under `miroir.nodes` in the configuration file.")
-    if config.task_store.backend != "sqlite":
-        raise StartupError("task_store.backend: redis is not built yet; use sqlite.")
-    if config.server.workers > 1:
-        raise StartupError("server.workers above 1 is not built yet; use 1.")
-    in_vain = set_in_vain(config)
-    if in_vain:
-        _log.warning("configured in vain: not built yet", keys=in_vain)
-    if secrets.master_key is None:
-        _log.warning("no master key: the data plane stands open to everybody", set="MIROIR_MASTER_KEY")
-    if not secrets.admin_keys:
-        _log.warning("no admin key: /_miroir stays shut", set="MIROIR_ADMIN_API_KEY")
-
-
-@contextmanager
-def _sole_owner(store: Path) -> Iterator[None]:
-    """Keep a second server off this store: it would take our running writes for those of a dead process."""
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with store.with_name(f"{store.name}.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartupError(f"Another Miroir uses the store {store}. Stop it, or name another store.") from None
-        yield
-
-
-# -- doors -----------------------------------------------------------------------------------------------------------
-
-
-async def _listen(stack: AsyncExitStack, config: Config) -> tuple[list[trio.SocketListener], list[trio.SocketListener]]:
-    """The listeners of the data plane and of the metrics: inherited under the names `data` and `metrics`, or opened."""
-    try:
-        inherited = inherited_sockets(os.environ)
-        strangers = sorted(set(inherited) - {"data", "metrics"})
-        if strangers:
-            raise ValueError(f"LISTEN_FDNAMES: {', '.join(strangers)}; the names are data and metrics")
-        found = {name: listeners_from(sockets) for name, sockets in inherited.items()}
-    except ValueError as failure:
-        raise StartupError(f"Inherited sockets: {failure}.") from None
-    ports = {"data": config.server.port, "metrics": config.server.metrics_port}
-    for name, port in ports.items():
-        if name not in found:
-            found[name] = await open_listeners(config.server.bind, port)
-        for listener in found[name]:
-            stack.push_async_callback(trio.aclose_forcefully, listener)
-    return found["data"], found["metrics"]
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    """The data plane's TLS. Raises `StartupError` for files that cannot be used."""
-    files = config.server.tls
-    if not files.cert:
-        return None
-    protocols = HTTP_2 if config.server.engine == "hypercorn" else HTTP_1
-    try:
-        return server_tls(Path(files.cert), Path(files.key), protocols=protocols)
-    except BadCertificate as failure:
-        raise StartupError(str(failure)) from None
-
-
-def _secured(listeners: list[trio.SocketListener], tls: ssl.SSLContext | None) -> Sequence[Listener]:
-    if tls is None:
-        return listeners
-    return [trio.SSLListener(listener, tls, https_compatible=True) for listener in listeners]
-
-
-def _engine(config: Config) -> Callable[..., Awaitable[None]]:
-    """Who serves the data plane."""
-    if config.server.engine == "native":
-        return serve_http
-    from miroir.http.hypercorn_server import serve_with_hypercorn
-
-    return serve_with_hypercorn
-
-
-def _dispatch(services: _Services, admin_enabled: bool) -> ASGIApp:
-    """`/_miroir` goes to the control plane, except readiness and what is too large for it; all else to the data plane.
-
-    With `admin.enabled: false` there is no control plane: its paths are as unknown as any other.
-    """
-    data_plane, admin_app, dump_upload = services.data_plane, services.admin_app, services.dump_upload
-
-    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        if not (admin_enabled and path.startswith("/_miroir") and path != "/_miroir/ready"):
-            await data_plane(scope, receive, send)
-        elif is_upload(scope):
-            await dump_upload(scope, receive, send)
-        else:
-            await admin_app(scope, receive, send)
-
-    return dispatch
-
-
-def _body_limit(limits: ServerLimits, scope: Scope) -> int | None:
-    """A dump is written to the disk as it comes, and may be of any size; everything else is held in memory."""
-    return None if is_upload(scope) else limits.max_body_bytes
-
-
-def _metrics_app(services: _Services) -> ASGIApp:
-    """The metrics port: `GET /metrics`, nothing else, no key."""
-
-    async def metrics(scope: Scope, _: Receive, send: Send) -> None:
-        status, body, content_type = 404, b"", "text/plain"
-        if scope["path"] == "/metrics" and scope["method"] == "GET":
-            await services.refresh_metrics()
-            status = 200
-            body, content_type = services.metrics.render()
-        headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    return metrics
-
-
-@asynccontextmanager
-async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
-    """Run an ASGI app's lifespan around the block: exactly one start-up, exactly one shutdown."""
-    to_app, app_receives = trio.open_memory_channel[Message](1)
-    app_sends, from_app = trio.open_memory_channel[Message](1)
-
-    async def run() -> None:
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
-        await app(scope, app_receives.receive, app_sends.send)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
-        await to_app.send({"type": "lifespan.startup"})
-        answer = await from_app.receive()
-        if answer["type"] != "lifespan.startup.complete":
-            raise StartupError(f"The control plane did not start: {answer.get('message', '')}")
-        try:
-            yield
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 5.0):
-                await to_app.send({"type": "lifespan.shutdown"})
-                await from_app.receive()
-            nursery.cancel_scope.cancel()
-
-
-def _pod_id() -> str:
+def pod_id() -> str:
+    """The name of this process's place: the pod's, else the host's."""
     return os.environ.get("POD_NAME") or socket.gethostname()
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    leaves: list[BaseException] = []
-    for each in group.exceptions:
-        leaves += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
-    return leaves
