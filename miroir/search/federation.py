@@ -24,7 +24,7 @@ from miroir.search.scatter import Scatter
 from miroir.search.vectors import VectorKnobs, refuse_if_off
 
 _PROXIED: Final = ((b"meili-proxy-search", b"true"),)
-_OFF: Final = "feature_not_enabled"
+_NETWORK_IS_OFF: Final = "requires enabling the `network` experimental feature"
 
 
 class FederatedSearch:
@@ -109,13 +109,13 @@ class FederatedSearch:
         try:
             return await self._once(index, body)
         except ApiError as refusal:
-            if refusal.code != _OFF:
+            if not _wants_network(refusal):
                 raise
         await self._switch_on()
         try:
             return await self._once(index, body)
         except ApiError as refusal:
-            if refusal.code != _OFF:
+            if not _wants_network(refusal):
                 raise
         raise miroir_error("miroir_shard_unavailable", "The nodes are not ready for federated searches. Try again.")
 
@@ -141,3 +141,8 @@ class FederatedSearch:
                 link=refusal.link,
                 headers=refusal.headers,
             ) from None
+
+
+def _wants_network(refusal: ApiError) -> bool:
+    """Whether a node lacks the feature that we need. Others, that a query needs, are for the client to switch on."""
+    return refusal.code == "feature_not_enabled" and _NETWORK_IS_OFF in refusal.message

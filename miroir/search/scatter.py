@@ -37,15 +37,16 @@ _LAST_LOOK_S = 0.005
 _SUSPECT_EVERY_S: Final = 1.0
 """A node without an index is not looked at more often: its writes wait for that."""
 _LACKING: Final = "status_404"
-_SETTINGS_NOT_APPLIED: Final = (
-    f"Attribute `{SHARD_FIELD}` is not filterable".encode(),
-    f"Attribute `{SEQ_FIELD}` is not sortable".encode(),
+_REFUSED: Final = rb'^\{"message":"(?:Inside `\.queries\[\d+\]`: )?(?:Index `[^`]*`: )?'
+"""How an error about an attribute begins. Only that is surely a node's own: texts repeat what clients sent."""
+_SETTINGS_NOT_APPLIED: Final = re.compile(
+    rb"%sAttribute `(?:%s` is not filterable|%s` is not sortable)"
+    % (_REFUSED, SHARD_FIELD.encode(), SEQ_FIELD.encode())
 )
-
-
 # A node knows a field from the first document on that has it: until then it lists it as sortable, and refuses it.
 _NO_DOCUMENT_YET: Final = re.compile(
-    rb"Attribute `%s` is not sortable\. Available sortable attributes are: `[^`]*\b%s\b" % ((SEQ_FIELD.encode(),) * 2)
+    rb"%sAttribute `%s` is not sortable\. Available sortable attributes are: `[^`]*\b%s\b"
+    % (_REFUSED, SEQ_FIELD.encode(), SEQ_FIELD.encode())
 )
 
 
@@ -61,7 +62,7 @@ def lacks_index(status: int, body: bytes) -> bool:
     """
     if status in (404, 400) and b'"code":"index_not_found"' in body:  # 400: of an index that a body names
         return True
-    return any(words in body for words in _SETTINGS_NOT_APPLIED)
+    return _SETTINGS_NOT_APPLIED.search(body) is not None
 
 
 def _never(_: int) -> bool:

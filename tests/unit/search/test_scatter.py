@@ -18,7 +18,7 @@ from miroir.http import ConnectFailed, ConnectionLost, Exchange, Pool, Response
 from miroir.nodes import NodeCall, NodeClient, Observer
 from miroir.search.plan import Plan, Target
 from miroir.search.planner import Planner
-from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
+from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter, holds_nothing, lacks_index
 from miroir.telemetry import Metrics
 from tests.unit.tasks.stand_ins import stand_in_cluster
 
@@ -392,3 +392,34 @@ def test_whatever_nodes_do_every_shard_is_answered_once_or_known_to_be_missing(
             assert all(told[node] not in GOOD for node in owners[shard]), "a good copy was not asked"
 
     trio.run(run, clock=MockClock(autojump_threshold=0))
+
+
+def _refusal(message: str) -> bytes:
+    return msgspec.json.encode({"message": message, "code": "invalid_search_filter", "type": "", "link": ""})
+
+
+@pytest.mark.parametrize("place", ["", "Index `books`: ", "Inside `.queries[12]`: Index `books-2`: "])
+def test_a_node_without_our_settings_is_known_by_how_its_refusal_begins(place: str) -> None:
+    assert lacks_index(400, _refusal(f"{place}Attribute `_miroir_shard` is not filterable. Available ..."))
+    assert lacks_index(400, _refusal(f"{place}Attribute `_miroir_seq` is not sortable. This index ..."))
+    assert holds_nothing(
+        _refusal(
+            f"{place}Attribute `_miroir_seq` is not sortable. Available sortable attributes are: `a, _miroir_seq`."
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid facet distribution: Attribute `Attribute `_miroir_shard` is not filterable` is not filterable.",
+        "Was expecting an operation at `Attribute `_miroir_seq` is not sortable`.",
+        "Index `books`: Attribute `x` is not filterable.\n1:2 Attribute `_miroir_shard` is not filterable",
+        '","message":"Attribute `_miroir_shard` is not filterable',
+        "Attribute `a`: Attribute `_miroir_seq` is not sortable. Available sortable attributes are: `_miroir_seq`",
+        '"code":"index_not_found"',
+    ],
+)
+def test_what_a_client_wrote_makes_no_node_suspect(message: str) -> None:
+    assert not lacks_index(400, _refusal(message))
+    assert not holds_nothing(_refusal(message))
