@@ -197,23 +197,25 @@ def skipped(keys: Sequence[Key], offset: int) -> int | None:
     looks into the next group for the rest. Where a group ends just there it goes on without, and shows one document
     too many; where the next one ends there, it stops. Measured on 1.21, and its clients' pages are made of it.
     """
-    if offset == 0:
-        return 0
-    if not keys or not keys[0]:
-        return offset if offset < len(keys) else None
-    at, left = 0, offset - 1
-    while left > 0:
-        if at >= len(keys):
-            return None
-        size = 1
-        while at + size < len(keys) and keys[at + size][0] == keys[at][0]:
-            size += 1
-        if left < size:
-            within = skipped([key[1:] for key in keys[at : at + size]], left + 1)
-            return None if within is None else at + within
-        at += size
-        left -= size
-    return at
+    first, last, depth = 0, len(keys), 0
+    while offset:
+        if first == last or depth == len(keys[first]):
+            return first + offset if offset < last - first else None
+        left, behind = offset - 1, first
+        while left > 0:
+            if first == last:
+                return None
+            value, behind = keys[first][depth], first + 1
+            while behind < last and keys[behind][depth] == value:
+                behind += 1
+            if left < behind - first:
+                break
+            left -= behind - first
+            first = behind
+        else:
+            return first
+        last, depth, offset = behind, depth + 1, left + 1
+    return first
 
 
 # -- deep pages ------------------------------------------------------------------------------------------------------

@@ -169,3 +169,4 @@ def test_an_offset_into_groups_is_a_nodes() -> None:
     assert [skipped(groups, offset) for offset in range(8)] == [0, 0, 2, None, 3, 5, None, 6]
     assert skipped([], 3) is None
     assert skipped(alone, 30) is None
+    assert skipped([(1,) * 2000] * 3, 2) == 2, "a list may be sorted by any number of attributes"
