@@ -1,9 +1,10 @@
 """`python -m tests.compat --left URL --right URL`: compare any two servers that speak Meilisearch's API.
 
 Both are loaded with the same generated indexes (their names begin with --prefix, and they are replaced), then asked the
-same generated searches, then the same wrong requests over all routes, and last a generated sequence of calls on
-indexes, documents, settings, tasks and keys. The shares of equal answers stand at the end. Exit status 1 when an answer
-differs in what it must not.
+same generated searches, then the same wrong requests over all routes, and a generated sequence of calls on indexes,
+documents, settings, tasks and keys. Last the official clients' programs are run against the right one. The shares of
+what was equal and of what passed stand at the end. Exit status 1 when an answer differs in what it must not, or a
+program failed.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from itertools import chain
+from pathlib import Path
 
 from rich.console import Console
 
 from tests.client import Api
 from tests.compat.calls import Sequences
 from tests.compat.cases import cases
+from tests.compat.clients import try_all
 from tests.compat.corpus import corpus
 from tests.compat.errors import Asker, Parity, compare
 from tests.compat.federated import federated_cases
@@ -60,7 +64,9 @@ def main() -> int:
         right.unload()
     errors = _errors(left, right)
     played = _calls(left, right, args.seed, args.calls)
-    shares = Shares(report, errors, played)
+    with tempfile.TemporaryDirectory(prefix="miroir-compat-") as folder:
+        clients = try_all(args.right, args.right_key, Path(folder))
+    shares = Shares(report, errors, played, clients)
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
     if args.format == "json":
         sys.stdout.write(json.dumps(report.as_json() | shares.as_json(), ensure_ascii=False, indent=2) + "\n")
@@ -69,7 +75,7 @@ def main() -> int:
     else:
         report.print(console)
         shares.print(console)
-    return 1 if report.differing or errors.differing or played.differing else 0
+    return 1 if report.differing or errors.differing or played.differing or clients.failed else 0
 
 
 def _errors(left: Side, right: Side) -> Parity:

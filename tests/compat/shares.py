@@ -1,4 +1,4 @@
-"""What a whole run comes to: which share of searches, of errors and of calls was answered alike."""
+"""What a whole run comes to: which share of searches, errors and calls was answered alike, and which SDKs work."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.compat.clients import Clients
 from tests.compat.errors import Parity
 from tests.compat.play import Played
 from tests.compat.report import Report
@@ -23,6 +24,7 @@ class Shares:
     report: Report
     errors: Parity
     played: Played
+    clients: Clients
 
     def lines(self) -> list[str]:
         """One line for each kind of request."""
@@ -31,7 +33,12 @@ class Shares:
         share = 100 * total.equal / compared if compared else 100.0
         searches = f"searches equal: {total.equal} of {compared} ({share:.1f} %)"
         rest = f"hits equal {100 * self.report.same_hits:.1f} %, {total.approximate} approximated"
-        return [f"{searches}; {rest}, {total.different} different", str(self.errors), str(self.played)]
+        return [
+            f"{searches}; {rest}, {total.different} different",
+            str(self.errors),
+            str(self.played),
+            str(self.clients),
+        ]
 
     def rows(self) -> Iterator[tuple[str, ...]]:
         """Calls and errors by feature."""
@@ -42,7 +49,11 @@ class Shares:
 
     def print(self, console: Console, *, most: int = 20) -> None:
         """To a terminal, with the first differences in full."""
-        for difference in (*map(str, self.errors.differing[:most]), *self.played.differing[:most]):
+        for difference in (
+            *map(str, self.errors.differing[:most]),
+            *self.played.differing[:most],
+            *self.clients.failed.values(),
+        ):
             console.print(difference, markup=False)
         table = Table(*_COLUMNS)
         for row in self.rows():
@@ -69,4 +80,5 @@ class Shares:
                 "features": [asdict(row) for row in self.played.rows.values()],
                 "differing": self.played.differing,
             },
+            "clients": asdict(self.clients),
         }
