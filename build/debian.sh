@@ -5,5 +5,6 @@ can_install_debian() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 install_debian() {
   say "Installing Debian packages: $*"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq </dev/null && apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
+  timeout 300 apt-get update -qq </dev/null &&
+    timeout 900 apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
 }

@@ -89,8 +89,8 @@ def test_a_hundred_mebibytes_are_taken(
     record_property("large", found)
     assert answer.status_code == 202, answer.text
     assert grown << 10 < 10 * LIMIT, found
-    assert len(took) >= 10, found
-    assert max(took) < max(1.0, elapsed * 0.6), found
+    assert len(took) >= 5, found
+    assert max(took) < max(5.0, elapsed * 0.8), found
     task = client.succeeded(answer.json(), 200)
     assert task["details"] == {"receivedDocuments": COUNT, "indexedDocuments": COUNT}
     assert client.search(index_name, "large", attributesToRetrieve=["id"])["estimatedTotalHits"] == COUNT
