@@ -16,8 +16,8 @@ from uuid import uuid4
 
 import trio
 
-from miroir.errors import ApiError, miroir_error
-from miroir.store import JobRow, Store
+from miroir.errors import ApiError, miroir_error, node_error
+from miroir.store import JobRow, Store, StoreUnavailable
 from miroir.tasks import now_text
 from miroir.telemetry import get_logger
 from miroir.upkeep.dump_archive import BadDump, looks_packed
@@ -140,14 +140,20 @@ class DumpImports:
         _log.info("dump import begins", import_id=job.id, bytes=job.params["size"], documents=progress.documents)
         run = ImportRun(Steps(self._doors, self._knobs, job, self._file(job.id), progress), save)
         error = None
-        with trio.CancelScope() as scope:
-            self._running = (job.id, scope)
-            try:
+        try:
+            with trio.CancelScope() as scope:
+                self._running = (job.id, scope)
                 await run.carry_out()
-            except ImportFailed as failure:
-                error = failure.error
-            finally:
-                self._running = None
+        except ImportFailed as failure:
+            error = failure.error
+        except StoreUnavailable:
+            raise  # nothing can be written down now: begun again when the store is back
+        except Exception as failure:  # noqa: BLE001 - whatever it is, a group of them too; never Cancelled
+            # Begun again it would end here again, and no other import would ever have its turn.
+            _log.exception("dump import crashed", import_id=job.id)
+            error = _unforeseen(failure).body()
+        finally:
+            self._running = None
         if self.get(job.id).state == "canceled":
             _log.info("dump import canceled", import_id=job.id)
             return
@@ -227,6 +233,14 @@ def _clear(folder: Path, needed: set[str]) -> None:
     for file in folder.glob("*.dump") if folder.is_dir() else ():
         if file.name not in needed:
             file.unlink(missing_ok=True)
+
+
+def _unforeseen(failure: Exception) -> ApiError:
+    """500: an error of our own, or one in the dump that nobody looked for."""
+    while isinstance(failure, ExceptionGroup):
+        failure = failure.exceptions[0]
+    message = f"The import ended at an error nobody foresaw ({type(failure).__name__}); Miroir's log has the whole."
+    return node_error(500, "internal", message, type="internal")
 
 
 def _conflict(message: str) -> ApiError:

@@ -26,7 +26,7 @@ from miroir.upkeep.dump_archive import Archive, BadDump
 from miroir.upkeep.dump_contents import DumpContents, DumpedIndex, read_contents
 from miroir.upkeep.dump_documents import DocumentBatch
 from miroir.upkeep.import_progress import Phase
-from miroir.upkeep.import_steps import ImportFailed, Steps
+from miroir.upkeep.import_steps import ImportFailed, Steps, raise_the_cause
 from miroir.upkeep.import_waiting import carry_out_task
 
 _SAVE_EVERY_S: Final = 0.5
@@ -198,7 +198,7 @@ class ImportRun:
                         self._under_way.append(sent)
                         nursery.start_soon(self._follow, sent, task, slots)
         except BaseExceptionGroup as group:
-            _raise_the_cause(group)
+            raise_the_cause(group)
 
     async def _put(self, index: DumpedIndex, batch: DocumentBatch) -> int:
         step = f"documents {batch.start.file} {batch.start.offset}"
@@ -242,14 +242,3 @@ def _conflict(reason: str) -> ApiError:
 def _contents_of(file: Path, max_bytes: int) -> DumpContents:
     with file.open("rb") as packed:
         return read_contents(Archive(packed, max_bytes=max_bytes))
-
-
-def _raise_the_cause(group: BaseExceptionGroup[BaseException]) -> None:
-    """What ended the work, out of all that ended with it."""
-    causes, others = group.split((ImportFailed, BadDump, ApiError, OSError))
-    if causes is None or others is not None:
-        raise group
-    cause: BaseException = causes
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    raise cause

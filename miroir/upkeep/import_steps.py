@@ -14,7 +14,7 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from time import time
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import trio
 
@@ -26,7 +26,7 @@ from miroir.security import KeyService
 from miroir.store import Claim, JobRow, KeyTaken, Store, StoreUnavailable, TaskRow, claimed
 from miroir.tasks import TaskTracker, Webhooks
 from miroir.telemetry import get_logger
-from miroir.upkeep.dump_archive import Archive
+from miroir.upkeep.dump_archive import Archive, BadDump
 from miroir.upkeep.dump_documents import DocumentBatch, Place, batches_of
 from miroir.upkeep.import_progress import Progress
 
@@ -50,6 +50,20 @@ class ImportFailed(Exception):
     def __init__(self, error: ErrorBody) -> None:
         super().__init__(error["message"])
         self.error = error
+
+
+def raise_the_cause(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """What ended a nursery's work, out of all that ended with it: a failure that can be told, without its group.
+
+    What is none goes first, as a group: a cancellation, after which nobody is told of a failure, or an error of ours.
+    """
+    causes, others = group.split((ImportFailed, BadDump, ApiError, StoreUnavailable, OSError))
+    if others is not None:
+        raise others
+    cause: BaseException = group if causes is None else causes
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    raise cause
 
 
 @dataclass(frozen=True, slots=True)

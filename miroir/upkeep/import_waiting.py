@@ -7,7 +7,7 @@ the node it was sent to, and is a remark, not the end of the import.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -17,9 +17,10 @@ from miroir.indexes import Swap
 from miroir.indexes.settings import SETTINGS
 from miroir.ingest import Method, delete_all, delete_by_filter, edit_documents, is_filter
 from miroir.store import TaskRow
+from miroir.upkeep.dump_archive import BadDump
 from miroir.upkeep.dump_contents import WaitingTask
 from miroir.upkeep.dump_documents import START, DocumentBatch
-from miroir.upkeep.import_steps import ImportFailed, Steps
+from miroir.upkeep.import_steps import ImportFailed, Steps, raise_the_cause
 
 _METHODS: Final[Mapping[str, Method]] = {"ReplaceDocuments": "POST", "UpdateDocuments": "PUT"}
 
@@ -32,11 +33,11 @@ async def carry_out_task(steps: Steps, task: WaitingTask) -> None:
             return
         act = _act_of(steps, task)
         if act is None:
-            steps.progress.remark(f"the waiting task {task.uid} was left out: its type `{task.type}` is not known")
+            steps.progress.remark(f"the waiting task {task.uid} was left out: no `{task.type}` that is known here")
             return
         await _end(steps, task, await steps.once(f"task {task.uid}", act))
-    except (ApiError, ImportFailed) as failure:
-        error = failure.error["message"] if isinstance(failure, ImportFailed) else failure.message
+    except (ApiError, BadDump, ImportFailed) as failure:
+        error = failure.message if isinstance(failure, ApiError) else failure
         steps.progress.remark(f"the waiting task {task.uid} ({task.type}) was not carried out: {error}")
 
 
@@ -49,13 +50,16 @@ async def _add_documents(steps: Steps, task: WaitingTask) -> None:
     primary_key = given if isinstance(given, str) else None
     if task.content.get("allow_index_creation") is True and steps.doors.registry.find(task.index_uid) is None:
         await steps.patiently(lambda: steps.doors.indexes.ensure(task.index_uid or "", None))
-    async with trio.open_nursery() as nursery:
-        send, receive = trio.open_memory_channel[DocumentBatch](0)
-        nursery.start_soon(steps.read_batches, (task.file,), START, send)
-        async with receive:
-            async for batch in receive:
-                step = f"task {task.uid} {batch.start.offset}"
-                await _end(steps, task, await steps.put(step, task.index_uid, batch, method, primary_key))
+    try:
+        async with trio.open_nursery() as nursery:
+            send, receive = trio.open_memory_channel[DocumentBatch](0)
+            nursery.start_soon(steps.read_batches, (task.file,), START, send)
+            async with receive:
+                async for batch in receive:
+                    step = f"task {task.uid} {batch.start.offset}"
+                    await _end(steps, task, await steps.put(step, task.index_uid, batch, method, primary_key))
+    except BaseExceptionGroup as group:
+        raise_the_cause(group)
 
 
 async def _end(steps: Steps, task: WaitingTask, uid: int) -> None:
@@ -67,7 +71,9 @@ async def _end(steps: Steps, task: WaitingTask, uid: int) -> None:
 def _act_of(steps: Steps, task: WaitingTask) -> Callable[[], Awaitable[TaskRow]] | None:
     """What a client would have to ask for; None for what nobody could."""
     doors, content, uid = steps.doors, task.content, task.index_uid or ""
-    primary_key = content.get("primary_key")
+    given = content.get("primary_key")
+    primary_key = given if isinstance(given, str) else None
+    filter, swaps = content.get("filter"), _swaps(content.get("swaps"))
 
     async def change_settings() -> TaskRow:
         settings = content.get("settings")
@@ -84,7 +90,7 @@ def _act_of(steps: Steps, task: WaitingTask) -> Callable[[], Awaitable[TaskRow]]
                 doors.changes,
                 uid,
                 str(content.get("function")),
-                filter=content.get("filter"),
+                filter=filter,
                 context=context if isinstance(context, dict) else None,
                 anti_entropy=steps.knobs.anti_entropy,
             )
@@ -95,13 +101,13 @@ def _act_of(steps: Steps, task: WaitingTask) -> Callable[[], Awaitable[TaskRow]]
         return _task(await doors.documents.delete(uid, [str(each) for each in ids] if isinstance(ids, list) else []))
 
     async def delete_matching() -> TaskRow:
-        return _task(await delete_by_filter(doors.changes, uid, content.get("filter")))
+        return _task(await delete_by_filter(doors.changes, uid, filter))
 
     async def clear() -> TaskRow:
         return _task(await delete_all(doors.changes, uid))
 
     async def swap() -> TaskRow:
-        return await doors.naming.swap([_swap(each) for each in content.get("swaps") or ()])
+        return await doors.naming.swap(swaps or [])
 
     async def update() -> TaskRow:
         new_uid = content.get("new_index_uid")
@@ -110,21 +116,30 @@ def _act_of(steps: Steps, task: WaitingTask) -> Callable[[], Awaitable[TaskRow]]
     acts: dict[str, Callable[[], Awaitable[TaskRow]]] = {
         "documentDeletion": delete_documents,
         "documentClear": clear,
-        "documentEdition": edit,
         "settings": change_settings,
         "indexCreation": lambda: doors.indexes.create(uid, primary_key),
         "indexDeletion": lambda: doors.indexes.delete(uid),
         "indexUpdate": update,
-        "indexSwap": swap,
     }
-    if is_filter(content.get("filter")):
+    if is_filter(filter):
         acts["documentDeletionByFilter"] = delete_matching
+    if filter is None or isinstance(filter, str) or is_filter(filter):
+        acts["documentEdition"] = edit
+    if swaps is not None:
+        acts["indexSwap"] = swap
     return acts.get(task.type)
 
 
-def _swap(swap: Mapping[str, Any]) -> Swap:
-    one, other = swap["indexes"]
-    return Swap(str(one), str(other), rename=swap.get("rename") is True)
+def _swaps(given: object) -> list[Swap] | None:
+    """The pairs of a swap; None where they are no such."""
+    swaps = []
+    for swap in given if isinstance(given, list) else ():
+        match swap:
+            case {"indexes": [str(one), str(other)]}:
+                swaps.append(Swap(one, other, rename=swap.get("rename") is True))
+            case _:
+                return None
+    return swaps
 
 
 def _task(written: Written) -> TaskRow:
