@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from miroir.indexes.defaults import CHAT_DEFAULTS, DEFAULTS, EXPERIMENTAL, SETTINGS
 from miroir.stamps import SEQ_FIELD, STAMP_FIELDS
+from miroir.upkeep.dump_archive import BadDump
 
 _RULES: Final = frozenset({"words", "typo", "proximity", "attribute", "sort", "exactness"})
 _OLD_ORDER: Final = re.compile(r"(asc|desc)\((.+)\)")
@@ -21,7 +22,12 @@ _FIRST_ORDER: Final = re.compile(r"(asc|desc)\(([\w_-]+)\)")
 
 
 def change_of_settings(settings: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """What `PATCH /settings` has to say so that a new index gets these settings. `version`: the dump's, 1 to 6."""
+    """What `PATCH /settings` has to say so that a new index gets these settings. `version`: the dump's, 1 to 6.
+
+    `BadDump` where ranking rules are no texts.
+    """
+    if version <= 5 and isinstance(settings.get("rankingRules"), list):
+        _texts(settings, "rankingRules")
     renamed = _from_first(settings) if version == 1 else dict(settings)
     if version <= 5 and isinstance(renamed.get("rankingRules"), list):
         renamed["rankingRules"] = [rule for old in renamed["rankingRules"] if (rule := _rule(old)) is not None]
@@ -45,7 +51,7 @@ def _from_first(settings: Mapping[str, Any]) -> dict[str, Any]:
     change = {name: settings[name] for name in (*_FIRST_NAMES, "distinctAttribute") if name in settings}
     if isinstance(change.get("rankingRules"), list):
         change["rankingRules"] = [
-            rule for rule in change["rankingRules"] if rule in _FIRST_RULES or _FIRST_ORDER.search(str(rule))
+            rule for rule in change["rankingRules"] if rule in _FIRST_RULES or _FIRST_ORDER.search(rule)
         ]
     facets = settings.get("attributesForFaceting")
     if isinstance(facets, list):
@@ -53,10 +59,8 @@ def _from_first(settings: Mapping[str, Any]) -> dict[str, Any]:
     return change
 
 
-def _rule(rule: object) -> str | None:
+def _rule(rule: str) -> str | None:
     """A ranking rule in today's words; None for one that is none any more."""
-    if not isinstance(rule, str):
-        return None
     old = _OLD_ORDER.fullmatch(rule)
     if old is not None:
         return f"{old[2]}:{old[1]}"
@@ -88,14 +92,27 @@ _DROPPED_ACTIONS: Final = frozenset({"dumps.get"})
 
 
 def creation_of_key(key: Mapping[str, Any], version: int) -> dict[str, Any]:
-    """The body of `POST /keys` for a key of a dump. Keys of version 4 had no uid: they get a new one."""
+    """The body of `POST /keys` for a key of a dump. Keys of version 4 had no uid: they get a new one.
+
+    `BadDump` where its actions or indexes are no texts.
+    """
     body: dict[str, Any] = {
         "name": key.get("name"),
         "description": key.get("description"),
-        "actions": [action for action in key.get("actions") or () if action not in _DROPPED_ACTIONS],
-        "indexes": list(key.get("indexes") or ()),
+        "actions": [action for action in _texts(key, "actions") if action not in _DROPPED_ACTIONS],
+        "indexes": _texts(key, "indexes"),
         "expiresAt": key.get("expires_at"),
     }
     if version > 4 and isinstance(key.get("uid"), str):
         body["uid"] = key["uid"]
     return body
+
+
+def _texts(holder: Mapping[str, Any], name: str) -> list[str]:
+    """The array of texts of that name; an empty one where there is none."""
+    value = holder.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise BadDump(f"`{name}` in it is no array of texts")
+    return value
