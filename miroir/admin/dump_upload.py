@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 import orjson
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, File, MultipartDecoder, NeedData
 
@@ -25,6 +26,9 @@ from miroir.upkeep import DumpImports, IfExists, import_view
 PATH: Final = "/_miroir/dumps/import"
 _CHOICES: Final[dict[str, IfExists]] = {"fail": "fail", "merge": "merge"}
 _PARTS_AT_MOST: Final = 16
+_FORM_HELD_AT_MOST: Final = 1 << 20
+"""Bytes of a form in which nothing is found yet: its head, the heads of its parts, what follows its end."""
+_FORM_PIECE: Final = 1 << 16
 
 
 def is_upload(scope: Scope) -> bool:
@@ -84,7 +88,9 @@ class _Body:
             boundary = options.get("boundary", "")
             if not boundary:
                 raise _bad("The form does not name its boundary.")
-            self._form = MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=_PARTS_AT_MOST)
+            self._form = MultipartDecoder(
+                boundary.encode("latin-1", "replace"), max_form_memory_size=_FORM_HELD_AT_MOST, max_parts=_PARTS_AT_MOST
+            )
 
     async def next(self) -> bytes:
         """The next bytes; none at the end. `ClientDisconnected` when the rest does not come."""
@@ -101,11 +107,12 @@ class _Body:
 
     def _out_of_form(self, form: MultipartDecoder, chunk: bytes) -> bytes:
         try:
-            if chunk:
-                form.receive_data(chunk)
-            if self._ended:
-                form.receive_data(None)
-            found = b"".join(self._file_data(_events(form)))
+            found = b"".join(self._file_data(_events(form, chunk, ended=self._ended)))
+        except RequestEntityTooLarge:
+            raise _bad(
+                f"The form cannot be read: it has more than {_PARTS_AT_MOST} parts, or more than {_FORM_HELD_AT_MOST} "
+                "bytes that belong to none."
+            ) from None
         except ValueError as failure:
             raise _bad(f"The form cannot be read: {failure}.") from None
         if self._ended and not self._found:
@@ -123,7 +130,17 @@ class _Body:
                 self._in_file = event.more_data
 
 
-def _events(form: MultipartDecoder) -> Iterable[Event]:
+def _events(form: MultipartDecoder, chunk: bytes, *, ended: bool) -> Iterable[Event]:
+    """What the form tells of, once it has these bytes too; in pieces, since it counts what it holds before it looks."""
+    for start in range(0, len(chunk), _FORM_PIECE):
+        form.receive_data(chunk[start : start + _FORM_PIECE])
+        yield from _told(form)
+    if ended:
+        form.receive_data(None)
+        yield from _told(form)
+
+
+def _told(form: MultipartDecoder) -> Iterable[Event]:
     while not isinstance(event := form.next_event(), NeedData | Epilogue):
         yield event
 
