@@ -20,6 +20,8 @@ BLOCK: Final = 512
 _PIECE: Final = 1 << 20
 _LONGEST_NAME: Final = 4096
 _LONGEST_HEADER: Final = 1 << 16
+_NAMES_AT_MOST: Final = 32 << 20
+"""Letters of all paths together: every one is remembered."""
 _MEMBERS_AT_MOST: Final = 200_000
 _GZIP: Final = b"\x1f\x8b"
 _FOLDER: Final = tarfile.DIRTYPE
@@ -63,6 +65,7 @@ class Archive:
 
     def __iter__(self) -> Iterator[Member]:
         seen: set[str] = set()
+        letters = 0
         name: str | None = None
         size: int | None = None
         for _ in range(_MEMBERS_AT_MOST):
@@ -91,6 +94,9 @@ class Archive:
                 if path in seen:
                     raise BadDump(f"`{path}` is there twice")
                 seen.add(path)
+                letters += len(path)
+                if letters > _NAMES_AT_MOST:
+                    raise BadDump(f"the names of its files take more than {_NAMES_AT_MOST} letters")
                 yield Member(path, self._left)
             self.skip(self._left)
         raise BadDump(f"it holds more than {_MEMBERS_AT_MOST} files")
@@ -178,6 +184,8 @@ def _text(name: bytes) -> str:
 
 def _plain_path(name: str) -> str:
     """The path without dots and doubled slashes; empty for the archive's own folder. Refuses what leads out of it."""
+    if len(name) > _LONGEST_NAME:
+        raise BadDump(f"a path in it is longer than {_LONGEST_NAME} letters")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
         raise BadDump(f"the path {name[:100]!r} in it leads elsewhere")

@@ -23,6 +23,7 @@ _LINE_AT_MOST: Final = 16 << 20
 _PIECE: Final = 1 << 20
 _QUEUES: Final = frozenset({"tasks/queue.jsonl", "updates/data.jsonl"})
 _WAITING_AT_MOST: Final = 100_000
+_WAITING_BYTES_AT_MOST: Final = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,18 @@ def read_contents(archive: Archive) -> DumpContents:
     files: dict[str, bytes] = {}
     sizes: dict[str, int] = {}
     waiting: list[Mapping[str, Any]] = []
-    held = 0
+    held = waiting_bytes = 0
     for member in archive:
         sizes[member.path] = member.size
         if member.path in _QUEUES:
-            waiting += _unfinished(archive, member)
-            if len(waiting) > _WAITING_AT_MOST:
-                raise BadDump(f"more than {_WAITING_AT_MOST} tasks wait in it; let them finish and make another dump")
+            for line, task in _unfinished(archive, member):
+                waiting.append(task)
+                waiting_bytes += len(line)
+                if len(waiting) > _WAITING_AT_MOST or waiting_bytes > _WAITING_BYTES_AT_MOST:
+                    raise BadDump(
+                        f"more than {_WAITING_AT_MOST} tasks wait in it, or more than {_WAITING_BYTES_AT_MOST} bytes "
+                        "of them; let them finish and make another dump"
+                    )
         elif _is_small(member.path):
             held += member.size
             if held > _SMALL_AT_MOST:
@@ -245,16 +251,14 @@ class _Queued(msgspec.Struct):
 _queued: Final = msgspec.json.Decoder(_Queued)
 
 
-def _unfinished(archive: Archive, member: Member) -> list[Mapping[str, Any]]:
-    """The tasks of a queue that had not ended."""
-    found = []
+def _unfinished(archive: Archive, member: Member) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
+    """The tasks of a queue that had not ended, each with its line."""
     for line in lines_of(archive, member, _LINE_AT_MOST):
         try:
             if _waits(_queued.decode(line)):
-                found.append(orjson.loads(line))
+                yield line, orjson.loads(line)
         except (msgspec.MsgspecError, orjson.JSONDecodeError) as failure:
             raise BadDump(f"`{member.path}` holds a line that is no task: {failure}") from None
-    return found
 
 
 def _waits(task: _Queued) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miroir.upkeep import dump_archive
 from miroir.upkeep.dump_archive import Archive, BadDump
 from miroir.upkeep.dump_contents import read_contents
 from miroir.upkeep.dump_documents import START, batches_of
@@ -80,6 +81,23 @@ def test_a_file_that_is_there_twice_is_refused() -> None:
             archive.addfile(tarfile.TarInfo(name))
 
     with pytest.raises(BadDump, match="twice"):
+        members(archive_of(fill))
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_path_is_not_longer_than_paths_are(form: int) -> None:
+    with pytest.raises(BadDump, match="longer than 4096"):
+        members(archive_of(_entry("x" * 5000), form))
+
+
+def test_all_paths_together_are_not_held_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump_archive, "_NAMES_AT_MOST", 50)
+
+    def fill(archive: tarfile.TarFile) -> None:
+        for number in range(6):
+            archive.addfile(tarfile.TarInfo(f"{number:010}"))
+
+    with pytest.raises(BadDump, match="more than 50 letters"):
         members(archive_of(fill))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from miroir.upkeep import dump_contents
 from miroir.upkeep.dump_archive import Archive, BadDump
 from miroir.upkeep.dump_contents import DumpContents, read_contents
 from tests.integration.dumps import packed, small
@@ -39,3 +40,14 @@ def _with_rules(version: int, rules: Any) -> dict[str, Any]:
 def test_what_is_of_no_known_shape_is_refused(files: dict[str, Any], words: str) -> None:
     with pytest.raises(BadDump, match=words):
         contents_of(files)
+
+
+@pytest.mark.parametrize("limit", ["_WAITING_AT_MOST", "_WAITING_BYTES_AT_MOST"])
+def test_a_queue_is_not_read_further_than_it_is_held(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    most = 100 if limit == "_WAITING_AT_MOST" else 100 * 40
+    monkeypatch.setattr(dump_contents, limit, most)
+    queue = [{"uid": uid, "status": "enqueued", "type": "x"} for uid in range(100_000)]
+    archive = Archive(io.BytesIO(packed({"tasks/queue.jsonl": queue, "metadata.json": {"dumpVersion": "V6"}})))
+    with pytest.raises(BadDump, match="tasks wait in it"):
+        read_contents(archive)
+    assert archive.position < 2 << 20, "it was read to the end before it was refused"
