@@ -6,16 +6,17 @@ behind the documents they belong to; so everything small is kept until the end o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import orjson
 
 from miroir.indexes import is_uid
 from miroir.upkeep.dump_archive import Archive, BadDump, Member
-from miroir.upkeep.dump_settings import are_a_nodes_own, change_of_settings, creation_of_key
+from miroir.upkeep.dump_settings import are_a_nodes_own, change_of_settings, creation_of_key, unknown_settings
 
 _SMALL_AT_MOST: Final = 64 << 20
 """Bytes of all settings, keys and the like together; a dump of thousands of indexes has a few."""
@@ -28,13 +29,17 @@ _WAITING_BYTES_AT_MOST: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class DumpedIndex:
-    """An index of a dump. `settings`: what a new index must be told. `documents`: the path of its file."""
+    """An index of a dump. `settings`: what a new index must be told. `documents`: the path of its file.
+
+    `unknown`: the names of settings that no index has here.
+    """
 
     uid: str
     primary_key: str | None
     created_at: str | None
     settings: Mapping[str, Any]
     documents: str
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def read_contents(archive: Archive) -> DumpContents:
         features={name: on is True for name, on in found.object("experimental-features.json").items()},
         webhooks=dict(_webhooks(found)),
         waiting=tuple(understood),
-        remarks=(*_left_out(found), *remarks),
+        remarks=(*_left_out(found, indexes), *remarks),
         unpacked_bytes=archive.position,
         document_bytes=sum(sizes[index.documents] for index in indexes),
     )
@@ -213,7 +218,8 @@ def _index(
     if not is_uid(uid):
         raise BadDump(f"`{uid[:100]}` in it is no name for an index")
     created = created_at if isinstance(created_at, str) else None
-    return DumpedIndex(uid, primary_key, created, change_of_settings(settings, found.version), documents)
+    change = change_of_settings(settings, found.version)
+    return DumpedIndex(uid, primary_key, created, change, documents, unknown_settings(settings, found.version))
 
 
 def _check(indexes: tuple[DumpedIndex, ...]) -> None:
@@ -229,11 +235,23 @@ def _webhooks(found: _Files) -> Iterator[tuple[str, tuple[str, Mapping[str, str]
     for uuid, hook in (webhooks if isinstance(webhooks, dict) else {}).items():
         if not isinstance(hook, dict) or not isinstance(hook.get("url"), str):
             raise BadDump("a webhook in it cannot be read")
-        headers = hook.get("headers")
-        yield str(uuid), (hook["url"], headers if isinstance(headers, dict) else {})
+        headers = hook.get("headers") or {}
+        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+            raise BadDump("the headers of a webhook in it cannot be read")
+        yield _uuid(uuid), (hook["url"], headers)
 
 
-def _left_out(found: _Files) -> Iterator[str]:
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise BadDump(f"`{text[:100]}` in it is no id for a webhook") from None
+
+
+def _left_out(found: _Files, indexes: Iterable[DumpedIndex]) -> Iterator[str]:
+    for index in indexes:
+        for name in index.unknown:
+            yield f"the setting `{name[:100]}` of index `{index.uid}` was left out: it is not known"
     if found.object("network.json").get("remotes"):
         yield "the network of remote instances was left out: Miroir is its own network"
     if any(path.startswith("chat-completions-settings/") for path in found.sizes):

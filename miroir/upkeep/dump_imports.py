@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -204,7 +205,8 @@ class DumpImports:
             message = f"The dump cannot be kept in `dumps.path`: {failure.strerror or failure}."
             raise miroir_error("miroir_overloaded", message) from None
         finally:
-            target.close()
+            with suppress(OSError):  # what is kept was synced; what is not need not be written any more
+                target.close()
         return size
 
     async def _forget_file(self, id: str) -> None:

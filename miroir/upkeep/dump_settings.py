@@ -41,6 +41,12 @@ def change_of_settings(settings: Mapping[str, Any], version: int) -> dict[str, A
     return change
 
 
+def unknown_settings(settings: Mapping[str, Any], version: int) -> tuple[str, ...]:
+    """The names of what is set and is no setting here; in version 1 what was one then is known."""
+    known = {*SETTINGS, "attributesForFaceting"} if version == 1 else SETTINGS
+    return tuple(sorted(name for name, value in settings.items() if name not in known and value is not None))
+
+
 def _is_unset(name: str, value: Any) -> bool:
     """Whether an experimental setting says nothing: to name it a node's feature must be on."""
     return name in EXPERIMENTAL and value == dict(CHAT_DEFAULTS)

@@ -27,12 +27,19 @@ def _with_rules(version: int, rules: Any) -> dict[str, Any]:
     return files
 
 
+def _with_webhook(uuid: str, headers: Any) -> dict[str, Any]:
+    return {**small("films", []), "webhooks.json": {"webhooks": {uuid: {"url": "http://a/", "headers": headers}}}}
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
         ({**small("films", []), "keys.jsonl": [{"actions": 5}]}, "`actions`"),
         ({**small("films", []), "keys.jsonl": [{"actions": [["search"]]}]}, "`actions`"),
         ({**small("films", []), "keys.jsonl": [{"actions": ["search"], "indexes": 5}]}, "`indexes`"),
+        (_with_webhook("../x", {}), "no id for a webhook"),
+        (_with_webhook("5f2c7c2e-6f4e-4a40-8f1b-3d4f8f2d7d11", {"x-a": 5}), "headers of a webhook"),
+        (_with_webhook("5f2c7c2e-6f4e-4a40-8f1b-3d4f8f2d7d11", ["x-a"]), "headers of a webhook"),
         (_with_rules(1, [["words"]]), "`rankingRules`"),
         (_with_rules(3, ["words", {}]), "`rankingRules`"),
     ],
@@ -51,3 +58,20 @@ def test_a_queue_is_not_read_further_than_it_is_held(monkeypatch: pytest.MonkeyP
     with pytest.raises(BadDump, match="tasks wait in it"):
         read_contents(archive)
     assert archive.position < 2 << 20, "it was read to the end before it was refused"
+
+
+def test_a_setting_that_is_not_known_is_a_remark() -> None:
+    found = contents_of(small("films", [], {"stopWords": ["a"], "shineOfLetters": 3, "alsoUnset": None}))
+    assert found.indexes[0].settings == {"stopWords": ["a"]}
+    assert found.remarks == ("the setting `shineOfLetters` of index `films` was left out: it is not known",)
+
+
+@pytest.mark.parametrize("version", range(1, 6))
+def test_what_an_old_dump_may_set_is_known(version: int) -> None:
+    assert contents_of(old_dump(version, "films")).remarks == ()
+
+
+def test_a_webhook_keeps_its_id_and_headers() -> None:
+    uuid = "5f2c7c2e-6f4e-4a40-8f1b-3d4f8f2d7d11"
+    assert contents_of(_with_webhook(uuid, {"x-a": "b"})).webhooks == {uuid: ("http://a/", {"x-a": "b"})}
+    assert contents_of(_with_webhook(uuid, None)).webhooks == {uuid: ("http://a/", {})}

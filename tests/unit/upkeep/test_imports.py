@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ import trio
 from miroir.errors import ApiError, node_error
 from miroir.store import JobRow, StoreUnavailable
 from miroir.store.sqlite import open_sqlite
-from miroir.upkeep import DumpImports
+from miroir.upkeep import DumpImports, dump_imports
 from miroir.upkeep.dump_contents import WaitingTask
 from miroir.upkeep.import_progress import IMPORT, Progress
 from miroir.upkeep.import_run import ImportRun
@@ -159,3 +161,20 @@ async def test_a_waiting_swap_of_no_pairs_is_a_remark(tmp_path: Path, swaps: lis
     steps = Steps(doors(naming=None), KNOBS, job, tmp_path / "dump", Progress())
     await carry_out_task(steps, WaitingTask(3, None, "indexSwap", {"swaps": swaps}, ""))
     assert steps.progress.remarks == ["the waiting task 3 was left out: no `indexSwap` that is known here"]
+
+
+class _FullDisk(io.RawIOBase):
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dump_imports, "_create", lambda _file: io.BufferedWriter(_FullDisk()))
+    async with imports_in(tmp_path) as imports:
+        with pytest.raises(ApiError, match="cannot be kept") as refused:
+            await taken(imports, packed({}))
+        assert refused.value.status == 503
+        assert imports.all() == []
