@@ -271,7 +271,6 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
     dumps = Dumps(
         Dumped(store, cluster, registry, api_keys, features, webhooks),
         tracker,
-        reader,
         IndexExport(scatter, planner, registry),
         Path(config.dumps.path),
     )

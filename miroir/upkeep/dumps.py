@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from uuid import UUID
 
+import msgspec
 import orjson
 import trio
 
@@ -26,7 +27,6 @@ from miroir.http import ExchangeError
 from miroir.indexes import Index, Registry
 from miroir.indexes.settings import EXPERIMENTAL, Wish, shown
 from miroir.nodes import NodeAnswerError
-from miroir.search import DocumentReader
 from miroir.security import KeyService
 from miroir.store import KeyRow, NewTask, Store, TaskQuery, TaskRow
 from miroir.tasks import TaskTracker, Webhooks, now_text
@@ -41,6 +41,15 @@ _EVERY: Final = 1 << 31
 _OUR_MODEL: Final = "1.21.0"
 """The version of Meilisearch whose dumps these are like, where no node can be asked for its own."""
 _PATIENCE_S: Final = 5.0
+_NODES_AWAITED_S: Final = 60.0
+_PAUSE_S: Final = 0.25
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    pkg_version: str
+
+
+_version: Final = msgspec.json.Decoder(_Version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +67,10 @@ class Dumped:
 class Dumps:
     """Makes dumps. One for the process; `folder` is where they go."""
 
-    def __init__(
-        self, dumped: Dumped, tracker: TaskTracker, documents: DocumentReader, export: IndexExport, folder: Path
-    ) -> None:
+    def __init__(self, dumped: Dumped, tracker: TaskTracker, export: IndexExport, folder: Path) -> None:
         self._dumped = dumped
         self._store = dumped.store
         self._tracker = tracker
-        self._documents = documents
         self._export = export
         self._folder = folder
         self._news = trio.Event()
@@ -124,13 +130,14 @@ class Dumps:
     async def _small_files(self, date: str) -> dict[str, bytes]:
         dumped = self._dumped
         hooks = {hook.uuid: {"url": hook.url, "headers": dict(hook.headers)} for hook in dumped.webhooks.all()}
+        features = await self._features()
         metadata = {"dumpVersion": "V6", "dbVersion": await self._version(), "dumpDate": date}
         files = {
             "metadata.json": orjson.dumps(metadata),
             "keys.jsonl": b"".join(orjson.dumps(key_line(row)) + b"\n" for row in dumped.keys.all()),
             "tasks/queue.jsonl": b"",
             "batches/queue.jsonl": b"",
-            "experimental-features.json": orjson.dumps(await dumped.features.shown()),
+            "experimental-features.json": orjson.dumps(features),
         }
         if hooks:
             files["webhooks.json"] = orjson.dumps({"webhooks": hooks})
@@ -139,24 +146,33 @@ class Dumps:
             files["instance_uid.uuid"] = instance.encode()
         return files
 
+    async def _features(self) -> Mapping[str, bool]:
+        """As soon as a node can be asked for them: after a restart none is known to be there yet."""
+        deadline = trio.current_time() + _NODES_AWAITED_S
+        while True:
+            try:
+                return await self._dumped.features.shown()
+            except ApiError:
+                if trio.current_time() >= deadline:
+                    raise
+            await trio.sleep(_PAUSE_S)
+
     async def _version(self) -> str:
         for node in self._dumped.cluster.readiest():
             with trio.move_on_after(_PATIENCE_S):
                 try:
-                    version: str = orjson.loads(await self._dumped.cluster.clients[node].version())["pkgVersion"]
-                    return version
-                except (ExchangeError, NodeAnswerError, orjson.JSONDecodeError, KeyError) as failure:
+                    return _version.decode(await self._dumped.cluster.clients[node].version()).pkg_version
+                except (ExchangeError, NodeAnswerError, ValueError, msgspec.MsgspecError) as failure:
                     _log.info("version not read", node_id=node, reason=str(failure))
         return _OUR_MODEL
 
     async def _add_index(self, dump: DumpFile, index: Index) -> None:
         """Its documents first: an index that goes away meanwhile leaves nothing in the dump."""
         row, folder = index.row, f"indexes/{index.uid}"
-        about, _ = await self._documents.count(index)
         with _scratch(self._folder) as spool:
             table = await trio.to_thread.run_sync(KeyTable, self._folder)
             try:
-                await self._export.list_keys(index, about, table)
+                await self._export.list_keys(index, table)
                 documents = await self._export.copy_documents(index, table, spool.write)
             finally:
                 with trio.CancelScope(shield=True):

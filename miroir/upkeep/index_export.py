@@ -29,8 +29,8 @@ from miroir.upkeep.dump_writing import KeyTable
 _PATIENCE_S: Final = 60.0
 _SHORTEST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
-_LISTED_AT_ONCE: Final = 200_000
-"""Keys in one answer, as far as shards can be asked for apart: some twenty megabytes."""
+_LISTED_AT_ONCE: Final = 50_000
+"""Keys in the answers to one question, as far as shards can be asked for apart: some five megabytes."""
 _FETCHED_AT_MOST: Final = 1000
 _FETCHED_FIRST: Final = 100
 _FETCHED_BYTES: Final = 8 << 20
@@ -54,6 +54,7 @@ class IndexGone(Exception):
 
 class _Page(msgspec.Struct):
     results: list[msgspec.Raw]
+    total: int
 
 
 _page: Final = msgspec.json.Decoder(_Page)
@@ -71,12 +72,13 @@ class IndexExport:
     planner: Planner
     registry: Registry
 
-    async def list_keys(self, index: Index, documents: int, table: KeyTable) -> None:
-        """Put every document there is into the table. `documents`: about how many those are."""
+    async def list_keys(self, index: Index, table: KeyTable) -> None:
+        """Put every document there is into the table."""
         primary_key = index.row.primary_key
         if primary_key is None:
             return
         shards = index.row.shards
+        documents = await self._count(index)
         step = max(1, min(shards, shards * _LISTED_AT_ONCE // max(documents, 1)))
         fields = [primary_key, SEQ_FIELD]
 
@@ -85,22 +87,30 @@ class IndexExport:
 
         for start in range(0, shards, step):
             wanted = range(start, min(start + step, shards))
-            for answer in await self._ask(index, wanted, call):
-                await trio.to_thread.run_sync(_enter, table, answer, primary_key, shards)
+            for page in await self._ask(index, wanted, call):
+                await trio.to_thread.run_sync(_enter, table, page, primary_key, shards)
 
     async def copy_documents(self, index: Index, table: KeyTable, write: Write) -> int:
         """Write every document of the table that is still there; how many those are."""
         written = 0
         count = _FETCHED_FIRST
         while keys := await trio.to_thread.run_sync(table.next, count):
-            answers = await self._fetch(index, keys)
-            lines, found = await trio.to_thread.run_sync(partial(_in_order, answers, keys, index.row.primary_key or ""))
+            pages = await self._fetch(index, keys)
+            lines, found = await trio.to_thread.run_sync(partial(_in_order, pages, keys, index.row.primary_key or ""))
             await trio.to_thread.run_sync(write, lines)
             written += found
             count = max(1, min(_FETCHED_AT_MOST, count * 2, count * _FETCHED_BYTES // max(len(lines), 1)))
         return written
 
-    async def _fetch(self, index: Index, keys: Sequence[tuple[str, int]]) -> list[bytes]:
+    async def _count(self, index: Index) -> int:
+        """About how many documents there are."""
+
+        def call(asked: tuple[int, ...]) -> NodeCall:
+            return _fetch(index, {"filter": shard_filter(asked), "limit": 0})
+
+        return sum(page.total for page in await self._ask(index, range(index.row.shards), call))
+
+    async def _fetch(self, index: Index, keys: Sequence[tuple[str, int]]) -> list[_Page]:
         by_shard: dict[int, list[str]] = {}
         for key, shard in keys:
             by_shard.setdefault(shard, []).append(key)
@@ -111,17 +121,17 @@ class IndexExport:
 
         return await self._ask(index, sorted(by_shard), call)
 
-    async def _ask(self, index: Index, shards: Sequence[int], call: Call) -> list[bytes]:
+    async def _ask(self, index: Index, shards: Sequence[int], call: Call) -> list[_Page]:
         """What trusted copies of these shards answer. Whoever is away is waited for a while."""
-        answers: list[bytes] = []
+        answers: list[_Page] = []
         rest: Sequence[int] = shards
         deadline = trio.current_time() + _PATIENCE_S
         pause = _SHORTEST_PAUSE_S
-        request: Request[bytes] = Request(index.physical_uid, index.row.shards, call, bytes)
+        request: Request[_Page] = Request(index.physical_uid, index.row.shards, call, _read_page)
         while True:
             plan = self.planner.plan_rest(index.physical_uid, index.row.shards, rest, frozenset())
             try:
-                gathered: Gathered[bytes] = await self.scatter.gather(request, plan)
+                gathered: Gathered[_Page] = await self.scatter.gather(request, plan)
                 answers += gathered.answers
                 rest = gathered.unavailable
             except NodeRefused:  # a node that lost the index, or has been told of it this moment
@@ -140,17 +150,25 @@ def _fetch(index: Index, body: dict[str, object]) -> NodeCall:
     return NodeCall("dump", "POST", f"/indexes/{quote(index.physical_uid)}/documents/fetch", msgspec.json.encode(body))
 
 
-def _enter(table: KeyTable, answer: bytes, primary_key: str, shards: int) -> None:
-    versions = read_versions([bytes(raw) for raw in _page.decode(answer).results], primary_key)
+def _read_page(body: bytes) -> _Page:
+    """Raises `ValueError` and msgspec's errors for anything but documents: who answers that has failed."""
+    page = _page.decode(body)
+    if not all(bytes(raw).startswith(b"{") for raw in page.results):
+        raise ValueError("something among the documents is none")
+    return page
+
+
+def _enter(table: KeyTable, page: _Page, primary_key: str, shards: int) -> None:
+    versions = read_versions([bytes(raw) for raw in page.results], primary_key)
     keys = list(versions)
     table.add(zip(versions.values(), keys, shards_of(keys, shards), strict=True))
 
 
-def _in_order(answers: Sequence[bytes], keys: Sequence[tuple[str, int]], primary_key: str) -> tuple[bytes, int]:
+def _in_order(pages: Sequence[_Page], keys: Sequence[tuple[str, int]], primary_key: str) -> tuple[bytes, int]:
     """The documents as lines in the order of the keys; those that are not there any more are missing."""
     found: dict[str, bytes] = {}
-    for answer in answers:
-        for raw in _page.decode(answer).results:
+    for page in pages:
+        for raw in page.results:
             document = bytes(raw)
             key = str(read_member(orjson.loads(document), primary_key))
             found[key] = strip(

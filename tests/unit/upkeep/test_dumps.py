@@ -1,0 +1,242 @@
+"""Making dumps over a real store, with nodes that stand in: in memory, holding documents and doing as a test says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+import trio
+
+from miroir.cluster import Cluster, Features
+from miroir.cluster.hashing import shard_of
+from miroir.http import Exchange, Pool, Response
+from miroir.indexes import Registry
+from miroir.nodes import NodeCall, NodeClient, Observer
+from miroir.search import Planner, Scatter
+from miroir.security import Keyring, KeyService, KeySync
+from miroir.stamps import SEQ_FIELD, SHARD_FIELD
+from miroir.stamps.fields import seq_text, shard_text
+from miroir.store import Store, TaskRow
+from miroir.store.sqlite import open_sqlite
+from miroir.tasks import TaskTracker, Webhooks
+from miroir.telemetry import Metrics
+from miroir.upkeep import Dumped, Dumps, IndexExport
+from tests.client import eventually
+from tests.integration.dumps import unpacked
+from tests.unit.store.samples import copies, index_row
+from tests.unit.tasks.stand_ins import come_back, stand_in_cluster
+
+DOCUMENTS: Final = 30
+
+
+class StandInExchange(Exchange):
+    """Stands in for a request that is answered already."""
+
+    def __init__(self, answer: Response) -> None:
+        self._answer = answer
+
+    async def response(self) -> Response:
+        await trio.lowlevel.checkpoint()
+        return self._answer
+
+    def has_arrived(self) -> bool:
+        return True
+
+    def abandon(self) -> None:
+        pass
+
+
+class StandInNode(NodeClient):
+    """Stands in for a node's client as far as a dump asks it."""
+
+    def __init__(self, node_id: str, observe: Observer) -> None:
+        super().__init__(node_id, Pool("http://127.0.0.1:1"), observe)  # never used
+        self.stored: list[dict[str, Any]] = []
+        self.answer: Callable[[dict[str, Any]], Response | None] = lambda _: None
+        """What it says to a fetch instead of its documents; None: those."""
+        self.says_version: bytes = b'{"pkgVersion":"1.21.7"}'
+
+    @property
+    def has_idle_connection(self) -> bool:
+        return True
+
+    async def start(self, call: NodeCall) -> Exchange:
+        await trio.lowlevel.checkpoint()
+        body = json.loads(call.body)
+        return StandInExchange(self.answer(body) or self._documents(body))
+
+    def _documents(self, body: dict[str, Any]) -> Response:
+        found = self.stored
+        if "ids" in body:
+            found = [document for document in found if str(document["id"]) in body["ids"]]
+        if "filter" in body:
+            shards = re.findall(r'"([^"]*)"', body["filter"])
+            found = [document for document in found if document[SHARD_FIELD] in shards]
+        shown = [
+            {name: value for name, value in document.items() if name in body.get("fields", document)}
+            for document in found[: body["limit"]]
+        ]
+        return Response(200, [], msgspec.json.encode({"results": shown, "total": len(found)}))
+
+    async def features(self) -> dict[str, bool]:
+        await trio.lowlevel.checkpoint()
+        return {"metrics": False}
+
+    async def version(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self.says_version
+
+
+class Rig:
+    """A maker of dumps, and one index with documents on three nodes of which each holds all."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.folder = folder
+        self.cluster: Cluster
+        self.nodes: dict[str, StandInNode]
+        self.cluster, self.nodes = stand_in_cluster(client=StandInNode)
+        self.registry = Registry(exact_ties=False)
+        self.tracker = TaskTracker(self.cluster, store, lambda _, text: text, lambda _: None)
+        planner = Planner(self.cluster)
+        scatter = Scatter(
+            self.cluster,
+            planner,
+            Metrics(),
+            lambda _, physical_uid: self.registry.behind(physical_uid) is None,
+            node_timeout_s=10.0,
+            retry_on_timeout=True,
+        )
+        keyring = Keyring()
+        sync = KeySync(self.cluster, store, keyring, node_key=None, node_timeout_s=1.0)
+        dumped = Dumped(
+            store,
+            self.cluster,
+            self.registry,
+            KeyService(self.cluster, store, keyring, sync, node_timeout_s=1.0),
+            Features(self.cluster, store, node_timeout_s=1.0),
+            Webhooks(store),
+        )
+        self.dumps = Dumps(dumped, self.tracker, IndexExport(scatter, planner, self.registry), folder)
+
+    async def fill(self) -> None:
+        row, _ = await self.store.insert_index(index_row(primary_key="id"), copies())
+        self.registry.put(row)
+        self.cluster.load_in_sync(await self.store.load_in_sync())
+        for node in self.nodes.values():
+            node.stored = [
+                {SHARD_FIELD: shard_text(shard_of(str(n), row.shards)), SEQ_FIELD: seq_text(1, n), "id": n}
+                for n in range(DOCUMENTS)
+            ]
+
+    def answering(self, answer: Callable[[dict[str, Any]], Response | None]) -> None:
+        """Every node says this to fetches from now on."""
+        for node in self.nodes.values():
+            node.answer = answer
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.dumps.run)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def dumped(self) -> TaskRow:
+        """Make one dump; its task when it has ended."""
+        task = await self.dumps.create()
+        async with self.running():
+            return await self.ended(task)
+
+    async def ended(self, task: TaskRow) -> TaskRow:
+        with trio.fail_after(60):
+            await self.tracker.wait(task.uid)
+        ended = await self.store.get_task(task.uid)
+        assert ended is not None
+        return ended
+
+    def files(self, task: TaskRow) -> dict[str, bytes]:
+        """What is in the dump of a task that succeeded; nothing else lies in the folder."""
+        assert task.status == "succeeded", task.error
+        (file,) = self.folder.iterdir()
+        assert file.name == f"{task.details['dumpUid']}.dump"
+        return unpacked(file.read_bytes())
+
+    def reason(self, task: TaskRow) -> str:
+        """Why there is no dump. Nothing of it lies in the folder."""
+        assert (task.status, task.details) == ("failed", {"dumpUid": None})
+        assert task.error is not None
+        assert task.error["code"] == "dump_process_failed"
+        assert list(self.folder.iterdir()) == []
+        return task.error["message"]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with await open_sqlite(tmp_path / "store.db") as store:
+        made = Rig(store, tmp_path / "dumps")
+        await made.fill()
+        yield made
+
+
+def ids(files: dict[str, bytes]) -> list[int]:
+    return [json.loads(line)["id"] for line in files["indexes/books/documents.jsonl"].splitlines()]
+
+
+async def test_every_document_is_in_it_in_the_order_of_insertion(rig: Rig) -> None:
+    files = rig.files(await rig.dumped())
+    assert ids(files) == list(range(DOCUMENTS))
+    assert b"_miroir" not in b"".join(files.values())
+    assert json.loads(files["metadata.json"])["dbVersion"] == "1.21.7"
+
+
+# -- what it waits for -----------------------------------------------------------------------------------------------
+
+
+async def test_nodes_that_nobody_has_seen_yet_are_waited_for(rig: Rig) -> None:
+    """A dump that a restart interrupted is taken up before the first probe."""
+    for node in rig.nodes:
+        rig.cluster.node_condemned(node, "not seen yet")
+    task = await rig.dumps.create()
+    async with rig.running():
+
+        async def begun() -> bool:
+            row = await rig.store.get_task(task.uid)
+            return row is not None and row.status != "enqueued"
+
+        await eventually(begun, what="the beginning")
+        for node in rig.nodes:
+            come_back(rig.cluster, node)
+        files = rig.files(await rig.ended(task))
+    assert ids(files) == list(range(DOCUMENTS))
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lie", [b"<html>", b"[]", b'{"results":[5],"total":1}', b'{"results":{},"total":1}'])
+async def test_a_node_that_answers_with_something_else_has_failed(rig: Rig, lie: bytes) -> None:
+    """Another one has the same documents."""
+    for node in ("a", "b"):
+        rig.nodes[node].answer = lambda _: Response(200, [], lie)
+    assert ids(rig.files(await rig.dumped())) == list(range(DOCUMENTS))
+
+
+@pytest.mark.parametrize("version", [b"[]", b"<html>", b'{"pkgVersion":1}', b'{"pkgVersion":"\xff"}'])
+async def test_nodes_that_do_not_know_their_version_do_not_hinder_it(rig: Rig, version: bytes) -> None:
+    for node in rig.nodes.values():
+        node.says_version = version
+    assert json.loads(rig.files(await rig.dumped())["metadata.json"])["dbVersion"] == "1.21.0"
+
+
+async def test_a_shard_that_nobody_has_fails_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miroir.upkeep.index_export._PATIENCE_S", 0.0)
+    rig.cluster.load_in_sync({"books": {shard: frozenset({"a"} if shard else ()) for shard in copies()}})
+    assert rig.reason(await rig.dumped()) == (
+        "The dump could not be made: no trusted copy of shard 0 of index `books` could be read."
+    )
