@@ -177,6 +177,7 @@ class Dumps:
             finally:
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(table.close)
+            self._export.check_there(index)
             size = spool.tell()
             spool.seek(0)
             metadata = {

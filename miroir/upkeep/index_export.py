@@ -49,7 +49,7 @@ class Unreadable(Exception):
 
 
 class IndexGone(Exception):
-    """The index was deleted meanwhile."""
+    """The index was deleted meanwhile; what was read of it may be a part."""
 
 
 class _Page(msgspec.Struct):
@@ -102,6 +102,11 @@ class IndexExport:
             count = max(1, min(_FETCHED_AT_MOST, count * 2, count * _FETCHED_BYTES // max(len(lines), 1)))
         return written
 
+    def check_there(self, index: Index) -> None:
+        """`IndexGone` once it is deleted: then what its nodes do not have any more counts as if it had been empty."""
+        if self.registry.behind(index.physical_uid) is None:
+            raise IndexGone
+
     async def _count(self, index: Index) -> int:
         """About how many documents there are."""
 
@@ -136,10 +141,9 @@ class IndexExport:
                 rest = gathered.unavailable
             except NodeRefused:  # a node that lost the index, or has been told of it this moment
                 pass
+            self.check_there(index)
             if not rest:
                 return answers
-            if self.registry.behind(index.physical_uid) is None:
-                raise IndexGone
             if trio.current_time() >= deadline:
                 raise Unreadable(index.uid, rest)
             await trio.sleep(pause)

@@ -33,6 +33,7 @@ from tests.unit.store.samples import copies, index_row
 from tests.unit.tasks.stand_ins import come_back, stand_in_cluster
 
 DOCUMENTS: Final = 30
+NOT_FOUND: Final = b'{"message":"Index `books` not found.","code":"index_not_found","type":"invalid_request","link":""}'
 
 
 class StandInExchange(Exchange):
@@ -193,6 +194,38 @@ async def test_every_document_is_in_it_in_the_order_of_insertion(rig: Rig) -> No
     assert ids(files) == list(range(DOCUMENTS))
     assert b"_miroir" not in b"".join(files.values())
     assert json.loads(files["metadata.json"])["dbVersion"] == "1.21.7"
+
+
+# -- indexes that go -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked_for", ["limit", "fields", "ids"])
+async def test_an_index_that_is_deleted_meanwhile_is_left_out(rig: Rig, asked_for: str) -> None:
+    """Wherever the deletion falls: while documents are counted, listed, or fetched."""
+
+    def gone(body: dict[str, Any]) -> Response | None:
+        if asked_for in body:
+            rig.registry.remove("books")
+        return None if rig.registry.is_index("books") else Response(404, [], NOT_FOUND)
+
+    rig.answering(gone)
+    files = rig.files(await rig.dumped())
+    assert not [path for path in files if path.startswith("indexes/")]
+
+
+async def test_one_that_goes_after_its_last_document_was_read_is_left_out(rig: Rig) -> None:
+    """Its last fetch may have found nothing because of that."""
+    copied = IndexExport.copy_documents
+
+    async def then_deleted(export: IndexExport, *args: Any) -> int:
+        written = await copied(export, *args)
+        rig.registry.remove("books")
+        return written
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(IndexExport, "copy_documents", then_deleted)
+        files = rig.files(await rig.dumped())
+    assert not [path for path in files if path.startswith("indexes/")]
 
 
 # -- what it waits for -----------------------------------------------------------------------------------------------
