@@ -36,6 +36,7 @@ _log = get_logger(__name__)
 _AWAY_PAUSE_S = 0.25
 _PATIENCE_S = 5.0
 """A node that does not answer a poll by then is asked again later: it may hang without being known to."""
+_NOT_FOLLOWED_PAUSE_S = 0.1
 _OLDEST_AT_ONCE = 20
 _OTHERS_AT_ONCE = 1000
 _AT_ONCE = 50
@@ -127,6 +128,15 @@ class TaskTracker:
         entry = self._book.find(uid)
         if entry is not None:
             await entry.done.wait()
+
+    async def ended(self, uid: int) -> TaskRow | None:
+        """The task once it has ended, also one that is not followed yet after a restart; None: nobody remembers it."""
+        while True:
+            await self.wait(uid)
+            task = await self._store.get_task(uid)
+            if task is None or task.status not in ("enqueued", "processing"):
+                return task
+            await trio.sleep(_NOT_FOLLOWED_PAUSE_S)
 
     def node_is_idle(self, node: str, physical_uid: str) -> bool:
         """Whether no open task of ours waits for that node and index."""

@@ -97,9 +97,10 @@ class Dumps:
             await self._news.wait()
 
     async def _carry_out(self, task: TaskRow) -> None:
-        before = [each.uid for each in self._tracker.open_tasks if each.uid < task.uid and each.type != _TYPE]
-        for uid in before:
-            await self._tracker.wait(uid)
+        # Of the store, not of the tracker: after a restart that may not have taken over all of them yet.
+        for earlier in await self._store.open_tasks():
+            if earlier.uid < task.uid and earlier.type != _TYPE:
+                await self._tracker.ended(earlier.uid)
         started_at = now_text()
         await self._tracker.begun(task, started_at)
         dump_uid = dump_uid_of(started_at)

@@ -29,7 +29,7 @@ from miroir.telemetry import Metrics
 from miroir.upkeep import Dumped, Dumps, IndexExport
 from tests.client import eventually
 from tests.integration.dumps import unpacked
-from tests.unit.store.samples import copies, index_row
+from tests.unit.store.samples import NOW, copies, index_row, new_task
 from tests.unit.tasks.stand_ins import come_back, stand_in_cluster
 
 DOCUMENTS: Final = 30
@@ -156,8 +156,7 @@ class Rig:
 
     async def ended(self, task: TaskRow) -> TaskRow:
         with trio.fail_after(60):
-            await self.tracker.wait(task.uid)
-        ended = await self.store.get_task(task.uid)
+            ended = await self.tracker.ended(task.uid)
         assert ended is not None
         return ended
 
@@ -229,6 +228,38 @@ async def test_one_that_goes_after_its_last_document_was_read_is_left_out(rig: R
 
 
 # -- what it waits for -----------------------------------------------------------------------------------------------
+
+
+async def test_earlier_writes_are_waited_for_also_by_a_process_that_has_just_started(rig: Rig) -> None:
+    """It knows them from the store alone until the tracker has taken them over."""
+    write = await rig.store.add_task(new_task())
+    dump = await rig.dumps.create()
+    later = await rig.store.add_task(new_task())
+    seen: list[str] = []
+    gone_on = trio.Event()
+    ended = rig.tracker.ended
+
+    async def watched(uid: int) -> TaskRow | None:
+        gone_on.set()
+        return await ended(uid)
+
+    def asked(_: dict[str, Any]) -> None:
+        seen.append("read")
+        gone_on.set()
+
+    rig.answering(asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rig.tracker, "ended", watched)
+        async with rig.running():
+            with trio.fail_after(60):
+                await gone_on.wait()
+            assert seen == []
+            rig.tracker.follow(write)
+            await rig.tracker.conclude(write, "succeeded", {}, NOW)
+            assert ids(rig.files(await rig.ended(dump))) == list(range(DOCUMENTS))
+    kept = await rig.store.get_task(later.uid)
+    assert kept is not None
+    assert kept.status == "enqueued"
 
 
 async def test_nodes_that_nobody_has_seen_yet_are_waited_for(rig: Rig) -> None:
