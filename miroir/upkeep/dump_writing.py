@@ -42,7 +42,8 @@ class DumpFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # a full disk, refusing once more what it has refused already
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
     def add(self, path: str, content: bytes) -> None:
@@ -88,12 +89,16 @@ class KeyTable:
         self._file = folder / "keys.part"
         self._file.unlink(missing_ok=True)
         self._db = sqlite3.connect(self._file, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute(
-            "CREATE TABLE keys (stamp TEXT, key TEXT, shard INTEGER, PRIMARY KEY (stamp, key)) WITHOUT ROWID"
-        )
         self._rows = self._db.cursor()
+        try:
+            self._db.execute("PRAGMA journal_mode = OFF")
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.execute(
+                "CREATE TABLE keys (stamp TEXT, key TEXT, shard INTEGER, PRIMARY KEY (stamp, key)) WITHOUT ROWID"
+            )
+        except sqlite3.Error:
+            self.close()
+            raise
 
     def add(self, documents: Iterable[tuple[str, str, int]]) -> None:
         """Stamp, key and shard of more documents."""

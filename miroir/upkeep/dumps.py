@@ -9,6 +9,7 @@ task.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from miroir.indexes import Index, Registry
 from miroir.indexes.settings import EXPERIMENTAL, Wish, shown
 from miroir.nodes import NodeAnswerError
 from miroir.security import KeyService
-from miroir.store import KeyRow, NewTask, Store, TaskQuery, TaskRow
+from miroir.store import KeyRow, NewTask, Store, StoreUnavailable, TaskQuery, TaskRow
 from miroir.tasks import TaskTracker, Webhooks, now_text
 from miroir.telemetry import get_logger
 from miroir.upkeep.dump_writing import DumpFile, KeyTable
@@ -106,13 +107,21 @@ class Dumps:
         dump_uid = dump_uid_of(started_at)
         try:
             await self._make(self._folder / f"{dump_uid}.dump", started_at)
-        except (Unreadable, ApiError, OSError) as failure:
-            reason = failure.message if isinstance(failure, ApiError) else str(failure)
+        except StoreUnavailable:
+            raise  # its end could not be written down either: it is made again when the store is back
+        except (Unreadable, ApiError, OSError, sqlite3.Error) as failure:
+            reason = str(failure).removesuffix(".")
             _log.warning("no dump made", task_uid=task.uid, reason=reason)
-            error = node_error(500, "dump_process_failed", f"The dump could not be made: {reason}.", type="internal")
-            await self._tracker.conclude(task, "failed", {"dumpUid": None}, started_at, error=error.body())
+            await self._fail(task, started_at, reason)
+        except Exception:  # noqa: BLE001 - tried again it would fail again, and no other dump would ever be made
+            _log.exception("no dump made", task_uid=task.uid)
+            await self._fail(task, started_at, "an internal error, which the log of Miroir tells about")
         else:
             await self._tracker.conclude(task, "succeeded", {"dumpUid": dump_uid}, started_at)
+
+    async def _fail(self, task: TaskRow, started_at: str, reason: str) -> None:
+        error = node_error(500, "dump_process_failed", f"The dump could not be made: {reason}.", type="internal")
+        await self._tracker.conclude(task, "failed", {"dumpUid": None}, started_at, error=error.body())
 
     # -- one dump ----------------------------------------------------------------------------------------------------
 

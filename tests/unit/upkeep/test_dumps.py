@@ -26,7 +26,8 @@ from miroir.store import Store, TaskRow
 from miroir.store.sqlite import open_sqlite
 from miroir.tasks import TaskTracker, Webhooks
 from miroir.telemetry import Metrics
-from miroir.upkeep import Dumped, Dumps, IndexExport
+from miroir.upkeep import Dumped, Dumps, IndexExport, dumps
+from miroir.upkeep.dump_writing import KeyTable
 from tests.client import eventually
 from tests.integration.dumps import unpacked
 from tests.unit.store.samples import NOW, copies, index_row, new_task
@@ -304,3 +305,24 @@ async def test_a_shard_that_nobody_has_fails_it(rig: Rig, monkeypatch: pytest.Mo
     assert rig.reason(await rig.dumped()) == (
         "The dump could not be made: no trusted copy of shard 0 of index `books` could be read."
     )
+
+
+async def test_a_full_disk_fails_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(KeyTable):
+        def add(self, documents: Any) -> None:
+            self._db.execute("PRAGMA max_page_count = 1")
+            super().add((stamp + "-" * 5000, key, shard) for stamp, key, shard in documents)
+
+    monkeypatch.setattr(dumps, "KeyTable", Full)
+    assert rig.reason(await rig.dumped()) == "The dump could not be made: database or disk is full."
+
+
+async def test_what_nobody_foresaw_fails_it_and_the_next_one_is_made(rig: Rig) -> None:
+    async def broken(*_: Any) -> None:
+        raise TypeError("nobody foresaw this")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(IndexExport, "list_keys", broken)
+        reason = rig.reason(await rig.dumped())
+    assert reason == "The dump could not be made: an internal error, which the log of Miroir tells about."
+    assert ids(rig.files(await rig.dumped())) == list(range(DOCUMENTS))
