@@ -15,10 +15,17 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Final, Protocol, Self
 
 _LEVEL: Final = 6
 """Of compression: what Meilisearch itself uses."""
+
+
+class Contents(Protocol):
+    """What can be read from its beginning to its end."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
 
 
 class DumpFile:
@@ -50,7 +57,7 @@ class DumpFile:
         """A file with these contents."""
         self.add_file(path, BytesIO(content), len(content))
 
-    def add_file(self, path: str, content: BinaryIO, size: int) -> None:
+    def add_file(self, path: str, content: Contents, size: int) -> None:
         """A file with the next `size` bytes of `content`."""
         self.add_folder(path.rpartition("/")[0])
         info = tarfile.TarInfo(path)

@@ -199,7 +199,8 @@ class Dumps:
             await trio.to_thread.run_sync(dump.add, f"{folder}/metadata.json", orjson.dumps(metadata))
             settings = orjson.dumps(dumped_settings(index.wishes[0]))
             await trio.to_thread.run_sync(dump.add, f"{folder}/settings.json", settings)
-            await trio.to_thread.run_sync(partial(dump.add_file, f"{folder}/documents.jsonl", spool, size))
+            contents = _UntilCancelled(spool)
+            await trio.to_thread.run_sync(partial(dump.add_file, f"{folder}/documents.jsonl", contents, size))
         _log.info("index dumped", index=index.uid, documents=documents, bytes=size)
 
 
@@ -241,6 +242,17 @@ def instance_uid(cluster_id: str) -> str | None:
         return str(UUID(cluster_id))
     except ValueError:
         return None
+
+
+class _UntilCancelled:
+    """A file that is read in a thread for long: when the task that waits for the thread is cancelled, reading ends."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1, /) -> bytes:
+        trio.from_thread.check_cancelled()
+        return self._file.read(size)
 
 
 @contextmanager

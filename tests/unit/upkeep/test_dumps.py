@@ -27,7 +27,7 @@ from miroir.store.sqlite import open_sqlite
 from miroir.tasks import TaskTracker, Webhooks
 from miroir.telemetry import Metrics
 from miroir.upkeep import Dumped, Dumps, IndexExport, dumps
-from miroir.upkeep.dump_writing import KeyTable
+from miroir.upkeep.dump_writing import Contents, DumpFile, KeyTable
 from tests.client import eventually
 from tests.integration.dumps import unpacked
 from tests.unit.store.samples import NOW, copies, index_row, new_task
@@ -326,3 +326,28 @@ async def test_what_nobody_foresaw_fails_it_and_the_next_one_is_made(rig: Rig) -
         reason = rig.reason(await rig.dumped())
     assert reason == "The dump could not be made: an internal error, which the log of Miroir tells about."
     assert ids(rig.files(await rig.dumped())) == list(range(DOCUMENTS))
+
+
+async def test_packing_ends_when_the_process_is_to_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of gigabytes may be packed in one call, in a thread."""
+    ends: list[type[BaseException]] = []
+    add_file = DumpFile.add_file
+
+    def canceled_meanwhile(dump: DumpFile, path: str, content: Contents, size: int) -> None:
+        if path.endswith("documents.jsonl"):
+            trio.from_thread.run_sync(nursery.cancel_scope.cancel)
+        try:
+            add_file(dump, path, content, size)
+        except BaseException as end:
+            ends.append(type(end))
+            raise
+
+    monkeypatch.setattr(DumpFile, "add_file", canceled_meanwhile)
+    task = await rig.dumps.create()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.dumps.run)
+    assert ends == [trio.Cancelled]
+    assert list(rig.folder.iterdir()) == []
+    monkeypatch.undo()
+    async with rig.running():  # the same task, by the next process
+        assert ids(rig.files(await rig.ended(task))) == list(range(DOCUMENTS))
