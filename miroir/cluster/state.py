@@ -160,6 +160,14 @@ class Cluster:
             cleared = self._cleared[node]
             await cleared.wait()
 
+    async def confirmed_or_lost(self, node: str) -> None:
+        """`confirmed`, or until the node is not `usable`: nobody need wait for one that has been given up."""
+        while self.usable(node):
+            cleared = self._cleared[node]
+            await cleared.wait()
+            if cleared is self._cleared[node]:
+                return
+
     def readiest(self) -> list[str]:
         """Usable nodes, those without suspicion first, then by their latency: whom to ask what any node can say."""
         return sorted(
@@ -198,6 +206,10 @@ class Cluster:
             self.generation += 1
             log = _log.warning if health.status == "failed" else _log.info
             log("node health changed", node_id=node, before=before.status, status=health.status, reason=health.reason)
+        if not self.usable(node) and not self._cleared[node].is_set():
+            # Whoever waits for it looks again: some have nothing to wait for any more.
+            waited_for, self._cleared[node] = self._cleared[node], trio.Event()
+            waited_for.set()
 
 
 def _now_ms() -> int:

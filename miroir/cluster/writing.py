@@ -257,7 +257,7 @@ class Writer:
         deadline = trio.current_time() + self._node_timeout_s
         while self._cluster.usable(node):
             with trio.CancelScope(deadline=deadline) as confirming:
-                await self._cluster.confirmed(node)
+                await self._cluster.confirmed_or_lost(node)
             if confirming.cancelled_caught or not self._cluster.usable(node):
                 return Unsent("the node's disk could not be confirmed")
             outcome = Unknown(f"no answer within {self._node_timeout_s:g} s")

@@ -123,6 +123,35 @@ async def test_a_look_answers_no_later_suspicion(cluster: Cluster) -> None:
         await cluster.confirmed("meili-0")
 
 
+async def test_nobody_waits_for_a_node_that_is_given_up(cluster: Cluster) -> None:
+    """A write that waits for its disk goes on without it; whoever wants the disk waits on."""
+    cluster.node_identified("meili-0", "life")
+    cluster.node_answered("meili-0")
+    cluster.suspect("meili-0")
+    confirmed = False
+
+    async def wait() -> None:
+        nonlocal confirmed
+        await cluster.confirmed("meili-0")
+        confirmed = True
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        with trio.move_on_after(0.01) as waiting:
+            await cluster.confirmed_or_lost("meili-0")
+        assert waiting.cancelled_caught, "it may still be in order"
+        nursery.start_soon(cluster.confirmed_or_lost, "meili-0")
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(3):
+            cluster.node_missed("meili-0", "cannot connect")
+        with trio.fail_after(60):
+            await cluster.confirmed_or_lost("meili-0")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not confirmed
+        cluster.node_answered("meili-0")
+        cluster.node_identified("meili-0", "life")
+
+
 async def test_suspected_again_before_the_waiter_has_its_turn(cluster: Cluster) -> None:
     """Cleared and suspected in one instant: whoever waited waits on."""
     cluster.node_identified("meili-0", "life")
