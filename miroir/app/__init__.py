@@ -31,7 +31,7 @@ from miroir.app.doors import (
     secured,
 )
 from miroir.cluster import ForeignNode
-from miroir.config import Config, Secrets, set_in_vain
+from miroir.config import Config, Secrets, not_servable, set_in_vain
 from miroir.coordination import Supervisor
 from miroir.http import ServerLimits
 from miroir.http import serve as serve_http
@@ -136,10 +136,9 @@ async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
 def _check(config: Config, secrets: Secrets) -> None:
     if not config.nodes:
         raise StartupError("No nodes are configured. Name at least one under `miroir.nodes` in the configuration file.")
-    if config.task_store.backend != "sqlite":
-        raise StartupError("task_store.backend: redis is not built yet; use sqlite.")
-    if config.server.workers > 1:
-        raise StartupError("server.workers above 1 is not built yet; use 1.")
+    refused = not_servable(config)
+    if refused:
+        raise StartupError(" ".join(refused))
     in_vain = set_in_vain(config)
     if in_vain:
         _log.warning("configured in vain: not built yet", keys=in_vain)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from miroir.config import Config, ConfigError, load_config, secret_names
+from miroir.config import Config, ConfigError, load_config, not_servable, secret_names
 
 app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 
@@ -28,7 +28,11 @@ def check(
     overrides: Overrides = None,
 ) -> None:
     """Check a file, with the environment and --set laid over it. Exit 1 names every problem."""
-    load_or_exit(file, overrides or ())
+    refused = not_servable(load_or_exit(file, overrides or ()))
+    for reason in refused:
+        typer.echo(f"{file}: {reason}", err=True)
+    if refused:
+        raise typer.Exit(1)
     typer.echo(f"{file}: fine")
 
 

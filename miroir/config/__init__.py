@@ -6,7 +6,7 @@ from miroir.config.model import Config
 from miroir.config.problems import ConfigError, Problem
 from miroir.config.refusals import settle_may_be_skipped
 from miroir.config.secrets import Secrets, load_secrets, parse_admin_keys, secret_names
-from miroir.config.unbuilt import set_in_vain
+from miroir.config.unbuilt import not_servable, set_in_vain
 
 __all__ = [
     "Config",
@@ -16,6 +16,7 @@ __all__ = [
     "Secrets",
     "load_config",
     "load_secrets",
+    "not_servable",
     "parse_admin_keys",
     "secret_names",
     "set_in_vain",

@@ -72,6 +72,11 @@ def test_check_says_fine_or_every_problem(tmp_path: Path) -> None:
     for part in ("4 problems", f"{file}:2", "server.prot", "`server.port`", "MIROIR_A__B", "`[bold]`"):
         assert part in done.stderr
     assert "Traceback" not in done.stderr
+    file.write_text("miroir:\n  server: {workers: 2}\n  task_store: {backend: redis, url: redis://localhost}\n")
+    done = run("main", "config", "check", str(file), home=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "use sqlite" in done.stderr
+    assert "use 1" in done.stderr
 
 
 def test_show_prints_a_file_that_can_be_used(tmp_path: Path) -> None:
