@@ -119,10 +119,14 @@ class Asker:
         self._api = api
         self._index = index
         self._address = urlsplit(api.url).netloc
+        self._on: list[str] = []
         self._keys: dict[Key, str | None] = {Key.MASTER: api.key, Key.NONE: None, Key.UNKNOWN: _UNKNOWN_KEY}
 
     def load(self) -> None:
-        """Make the index and the keys."""
+        """Make the index and the keys, and switch every experimental feature off: those who were on go on later."""
+        features = self._api.get("/experimental-features")
+        self._on = [name for name, on in features.items() if on]
+        self._api.patch("/experimental-features", dict.fromkeys(features, False))
         if self._api.request("GET", f"/indexes/{self._index}").status_code == 200:
             self._api.delete_index(self._index)
         self._api.create_index(self._index, "id")
@@ -138,6 +142,7 @@ class Asker:
 
     def unload(self) -> None:
         """Remove them again."""
+        self._api.patch("/experimental-features", dict.fromkeys(self._on, True))
         for key in (Key.IDLE, Key.ELSEWHERE):
             self._api.expect(self._api.request("DELETE", f"/keys/{self._keys[key]}"))
         self._api.delete_index(self._index)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -59,9 +60,7 @@ def test_what_a_wiped_disk_held_alone_is_given_up_by_word(cluster: Callable[...,
     ]
     for names, text in wrong:
         body = {"index": index_name, "node": "meili-1", "accept_data_loss": True, **names}
-        refused = running.admin.request("POST", ROUTE, json=body)
-        assert (refused.status_code, refused.json()["code"]) == (409, "miroir_topology_conflict"), refused.text
-        assert text in refused.json()["message"]
+        wait_until(partial(_refused_with, running, body, text), 60, f"refused with {text!r}")  # once both are in sight
     unknown = {"index": "nope", "node": "meili-1", "accept_data_loss": True}
     assert running.admin.request("POST", ROUTE, json=unknown).status_code == 404
     assert all_ids(running, index_name)[1].headers[DEGRADED] == answer.headers[DEGRADED], "nothing was done"
@@ -114,3 +113,9 @@ def test_a_copy_that_is_behind_is_made_the_truth_and_the_others_follow(
 def test_what_is_not_understood_changes_nothing(cluster: Callable[..., Cluster], body: bytes) -> None:
     refused = cluster(groups=1, nodes=2, rf=1).admin.request("POST", ROUTE, content=body)
     assert (refused.status_code, refused.json()["code"] in ("bad_request", "malformed_payload")) == (400, True)
+
+
+def _refused_with(running: Cluster, body: dict[str, Any], text: str) -> bool:
+    refused = running.admin.request("POST", ROUTE, json=body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "miroir_topology_conflict"), refused.text
+    return text in refused.json()["message"]

