@@ -168,6 +168,15 @@ class Cluster:
 
         wait_until(lambda: failed() == count, timeout_s, f"{count} nodes failed")
 
+    def wait_left(self, *nodes: RealNode, timeout_s: float = 60.0) -> None:
+        """Until Miroir has found just these in order and has given up all others."""
+        wanted = {node.node_id: "healthy" if node in nodes else "failed" for node in self.nodes}
+
+        def found() -> dict[str, str]:
+            return {node["id"]: node["status"] for node in self.topology()["nodes"]}
+
+        wait_until(lambda: found() == wanted, timeout_s, f"{len(nodes)} nodes left")
+
     @property
     def usable(self) -> bool:
         """Whether another test may build on it."""

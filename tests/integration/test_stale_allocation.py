@@ -93,7 +93,7 @@ def test_a_copy_that_is_behind_is_made_the_truth_and_the_others_follow(
     client.add_documents(index_name, documents(20, 10))
     ahead.kill()
     behind.restart()
-    running.wait_failed(1)
+    running.wait_left(behind)
     search = client.request("POST", f"/indexes/{index_name}/search", json={"q": ""})
     assert search.json().get("code") == "miroir_shard_unavailable" or DEGRADED in search.headers
     body = {"index": index_name, "node": "meili-1", "accept_data_loss": True}
