@@ -92,10 +92,10 @@ def _calls(left: Side, right: Side, seed: int, count: int) -> Played:
     sequence = Sequences(seed, f"{left.prefix}-calls")
     one, other = Player(left.api, sequence.prefix), Player(right.api, sequence.prefix)
     for player in (one, other):
-        player.clear(sequence.indexes)
+        player.begin(sequence.indexes)
     played = play(one, other, sequence.draw(count))
     for player in (one, other):
-        player.clear(sequence.indexes)
+        player.end(sequence.indexes)
     return played
 
 

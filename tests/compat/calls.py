@@ -78,7 +78,44 @@ class Sequences:
         for _ in range(count):
             (kind,) = self._chance.choices([kind for kind, _ in kinds], [weight for _, weight in kinds])
             yield kind()
+        yield from self.tour()
         yield from self.final()
+
+    def tour(self) -> Iterator[Call]:
+        """Once along the routes that the drawn calls do not come to. Snapshots and batches have no like on one node."""
+        uid, moved = f"{self.prefix}-{MOVED[0]}", f"{self.prefix}-gone"
+        path, edit = f"/indexes/{uid}", {"editDocumentsByFunction": True}
+        lines = b'{"id":1,"title":"quiet lamp","price":3}\n{"id":2,"title":"green chair","price":4}\n'
+        queries = [{"indexUid": uid, "q": word} for word in ("lamp", "chair")]
+        hook = {"url": "http://127.0.0.1:9/hook", "headers": {"x-one": "two"}}
+        yield Call("indexes", "DELETE", path)
+        yield Call("indexes", "DELETE", f"/indexes/{moved}")
+        yield Call("documents written", "POST", f"{path}/documents", lines, "application/x-ndjson")
+        yield Call("settings", "PATCH", f"{path}/settings", {"filterableAttributes": ["price", "title"]})
+        yield Call("multi-search", "POST", "/multi-search", {"queries": queries})
+        yield Call("multi-search", "POST", "/multi-search", {"federation": {"limit": 1}, "queries": queries})
+        yield Call("facet search", "POST", f"{path}/facet-search", {"facetName": "title", "facetQuery": "gre"})
+        yield Call("searches after writes", "GET", f"{path}/search?q=lamp&limit=3&facets=price")
+        yield Call("documents edited", "POST", f"{path}/documents/edit", {"function": "doc.price = 9"})
+        yield Call("experimental features", "PATCH", "/experimental-features", edit)
+        yield Call("experimental features", "GET", "/experimental-features")
+        yield Call(
+            "documents edited", "POST", f"{path}/documents/edit", {"function": "doc.price += 5", "filter": "price = 3"}
+        )
+        yield Call("documents edited", "POST", f"{path}/documents/edit", {"function": "doc.("})
+        yield Call("experimental features", "PATCH", "/experimental-features", dict.fromkeys(edit, False))
+        yield Call("documents read", "POST", f"{path}/documents/fetch", {"ids": [2, 1]})
+        yield Call("indexes", "PATCH", path, {"uid": moved})
+        yield Call("indexes", "GET", path)
+        yield Call("searches after writes", "POST", f"/indexes/{moved}/search", {"q": "lamp"})
+        yield Call("indexes", "GET", "/indexes?limit=0")
+        yield Call("tasks", "DELETE", f"/tasks?indexUids={self.prefix}-nowhere")
+        yield Call("webhooks", "POST", "/webhooks", hook, keep="hook")
+        yield Call("webhooks", "GET", "/webhooks/{key:hook}")
+        yield Call("webhooks", "PATCH", "/webhooks/{key:hook}", {"headers": {"x-one": None, "x-three": "4"}})
+        yield Call("webhooks", "DELETE", "/webhooks/{key:hook}")
+        yield Call("webhooks", "GET", "/webhooks/{key:hook}")
+        yield Call("dumps", "POST", "/dumps")
 
     def final(self) -> Iterator[Call]:
         """All that can be seen of the indexes and keys."""

@@ -19,6 +19,7 @@ from tests.integration.tokens import token
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _DURATION: Final = re.compile(r"PT[\d.]+S")
 _TASK: Final = re.compile(r"(uids=|Task `)\d+")
+_DUMP: Final = re.compile(r"\b\d{8}-\d{9}\b")
 _PLACE: Final = re.compile(r"\{(key:\w+|task)\}")
 _ITS_OWN: Final = frozenset(
     {"uid", "taskUid", "batchUid", "processingTimeMs", "from", "next", "requestUid"}
@@ -38,11 +39,24 @@ class Player:
     api: Api
     prefix: str
     _keys: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Name -> uid and value of a key that the sequence has made."""
+    """Name -> uid and value of a key that the sequence has made; of a webhook, twice its id."""
+    _on: list[str] = field(default_factory=list)
+    """Experimental features that were on before."""
     _task: int = 0
 
-    def clear(self, indexes: Iterable[str]) -> None:
-        """Remove what an earlier sequence may have left."""
+    def begin(self, indexes: Iterable[str]) -> None:
+        """Remove what an earlier sequence may have left; every experimental feature is off until the end."""
+        features = self.api.get("/experimental-features")
+        self._on = [name for name, on in features.items() if on]
+        self.api.patch("/experimental-features", dict.fromkeys(features, False))
+        self._clear(indexes)
+
+    def end(self, indexes: Iterable[str]) -> None:
+        """Leave the side as it was found."""
+        self.api.patch("/experimental-features", dict.fromkeys(self._on, True))
+        self._clear(indexes)
+
+    def _clear(self, indexes: Iterable[str]) -> None:
         for uid in indexes:
             if self.api.request("GET", f"/indexes/{uid}").status_code == 200:
                 self.api.delete_index(uid)
@@ -63,7 +77,7 @@ class Player:
             self._task = body["taskUid"]
             task = self._normal(self.api.wait_task(body, _TASK_S))
         if call.keep is not None and response.status_code == 201:
-            self._keys[call.keep] = body["uid"], body["key"]
+            self._keys[call.keep] = (body["uid"], body["key"]) if "key" in body else (body["uuid"], body["uuid"])
         if call.path == "/stats" and response.status_code == 200:
             body["indexes"] = {
                 uid: found for uid, found in body["indexes"].items() if uid.startswith(f"{self.prefix}-")
@@ -106,7 +120,7 @@ class Player:
             return value
         for name, (uid, key) in self._keys.items():
             value = value.replace(key, f"(value of {name})").replace(uid, f"(uid of {name})")
-        value = _TASK.sub(r"\1(task)", value)
+        value = _DUMP.sub("(dump)", _TASK.sub(r"\1(task)", value))
         return _DURATION.sub("(duration)", _TIME.sub("(time)", value))
 
 

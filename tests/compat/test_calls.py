@@ -22,10 +22,10 @@ def test_a_sequence_of_calls_has_the_same_answers_and_the_same_end(
     left = Player(single_node.api, sequence.prefix)
     right = Player(cluster(groups=groups, nodes=nodes, rf=rf).client, sequence.prefix)
     for player in (left, right):
-        player.clear(sequence.indexes)
+        player.begin(sequence.indexes)
     played = play(left, right, sequence.draw(CALLS))
     for player in (left, right):
-        player.clear(sequence.indexes)
+        player.end(sequence.indexes)
     assert not played.differing, f"{played}\n" + "\n".join(played.differing[:10])
     assert played.calls > CALLS
     assert {200, 202, 404} <= played.statuses.keys(), "the sequence tries too little"
