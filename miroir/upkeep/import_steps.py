@@ -37,7 +37,6 @@ Result = TypeVar("Result")
 _CLAIM_MS: Final = 7 * 24 * 3600 * 1000
 _SHORTEST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
-_OPEN: Final = frozenset({"enqueued", "processing"})
 _PASSING: Final = frozenset({503, 504})
 """Refusals that are none: nodes are away, or the house is full."""
 _COPIES_HELD: Final = 4
@@ -125,18 +124,9 @@ class Steps:
         kept = await self.doors.store.find_idempotency(key, int(time() * 1000))
         return None if kept is None or kept.task is None else await self.doors.store.get_task(kept.task.uid)
 
-    async def ended(self, uid: int) -> TaskRow | None:
-        """The task once it has ended; None if nobody remembers it."""
-        while True:
-            await self.doors.tracker.wait(uid)
-            task = await self.doors.store.get_task(uid)
-            if task is None or task.status not in _OPEN:
-                return task
-            await trio.sleep(_SHORTEST_PAUSE_S)  # after a restart it may not be followed yet
-
     async def must_succeed(self, where: str, uid: int) -> None:
         """Wait for the task; `ImportFailed` with its error if it did not succeed."""
-        task = await self.ended(uid)
+        task = await self.doors.tracker.ended(uid)
         if task is not None and task.status != "succeeded":
             error = task.error or miroir_error("miroir_dump_import_conflict", "the task was canceled").body()
             raise ImportFailed({**error, "message": f"{where} (task {uid}): {error['message']}"})

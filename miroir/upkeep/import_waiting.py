@@ -63,7 +63,7 @@ async def _add_documents(steps: Steps, task: WaitingTask) -> None:
 
 
 async def _end(steps: Steps, task: WaitingTask, uid: int) -> None:
-    ended = await steps.ended(uid)
+    ended = await steps.doors.tracker.ended(uid)
     if ended is not None and ended.error is not None:
         steps.progress.remark(f"the waiting task {task.uid} ({task.type}) failed: {ended.error['message']}")
 
