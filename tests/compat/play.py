@@ -43,6 +43,8 @@ class Player:
     _on: list[str] = field(default_factory=list)
     """Experimental features that were on before."""
     _task: int = 0
+    _others: int = 0
+    """How many indexes that server has besides."""
 
     def begin(self, indexes: Iterable[str]) -> None:
         """Remove what an earlier sequence may have left; every experimental feature is off until the end."""
@@ -50,6 +52,7 @@ class Player:
         self._on = [name for name, on in features.items() if on]
         self.api.patch("/experimental-features", dict.fromkeys(features, False))
         self._clear(indexes)
+        self._others = self.api.get("/indexes?limit=0")["total"]
 
     def end(self, indexes: Iterable[str]) -> None:
         """Leave the side as it was found."""
@@ -83,6 +86,8 @@ class Player:
                 uid: found for uid, found in body["indexes"].items() if uid.startswith(f"{self.prefix}-")
             }
             body.pop("lastUpdate")  # of whatever else is on that server
+        if call.path == "/indexes?limit=0" and response.status_code == 200:
+            body["total"] -= self._others
         return response.status_code, self._normal(body), task
 
     def _send(self, call: Call) -> httpx.Response:
