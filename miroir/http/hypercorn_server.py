@@ -1,7 +1,10 @@
 """The same app served by Hypercorn, for HTTP/2: another engine under the same contract.
 
-Hypercorn parses and frames; what it leaves open is closed here. It limits neither bodies nor the time they take, and
-its streams do not hear of a shutdown; `receive` sees to that. It runs a lifespan of its own, and there must be only
+Hypercorn parses and frames; what it leaves open is closed here. The parser under it (h11) takes a length beside a
+chunked coding, any Host and target, and any number of headers, so what it made of a head is judged once more by the
+rules of `request_parser`. What no rule can see any more by then has one meaning only: folded headers, lines that end
+in a bare LF, trailers. Hypercorn limits neither bodies nor the time they take, and its streams do not hear of a
+shutdown; `receive` sees to that. It runs a lifespan of its own, and there must be only
 one, so its connections are served without its front door (`hypercorn.trio.serve`). And it shields its sends from
 cancellation, so that one client which does not read could hold a shutdown for ever: after the grace the sockets are
 closed under it.
@@ -13,6 +16,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 import orjson
 import trio
@@ -26,6 +30,7 @@ from miroir.errors import ApiError
 from miroir.http.asgi import ASGIApp, BodyLimit, Message, Receive, Scope, Send
 from miroir.http.limits import ServerLimits
 from miroir.http.refusals import payload_too_large
+from miroir.http.request_parser import Refused, judge_head
 from miroir.http.server import Listener
 
 _log = logging.getLogger(__name__)
@@ -47,8 +52,9 @@ async def serve_with_hypercorn(
     """What `server.serve` does, by Hypercorn: HTTP/1.1, and HTTP/2 where a TLS client asks for it (or by prior
     knowledge without TLS).
 
-    Of `limits`, the head's size, the body's, `body_idle_timeout_s`, `idle_timeout_s` and, for TLS handshakes,
-    `head_timeout_s` are kept; `min_body_rate`, `send_timeout_s` and `max_connections` are the native engine's.
+    Of `limits`, the head's size, the number of headers, the body's size, `body_idle_timeout_s`, `idle_timeout_s` and,
+    for TLS handshakes, `head_timeout_s` are kept; `min_body_rate`, `send_timeout_s` and `max_connections` are the
+    native engine's.
     """
     served = _Served(_Bounded(app, limits, body_limit, stop), _config(limits))
     try:
@@ -119,9 +125,14 @@ class _Bounded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # a WebSocket offer is refused by not taking it
+        closable = scope["http_version"] != "2"
+        refused = _judge(scope, self._limits)
         limit = self._limits.max_body_bytes if self._body_limit is None else self._body_limit(scope)
-        closable = scope["http_version"].startswith("1")
         cycle = _Cycle(receive, send, limit, self._limits.body_idle_timeout_s, self._stop, closable=closable)
+        if refused is not None:
+            _log.debug("refused a request: %s", refused.reason)
+            await cycle.refuse(refused.status)
+            return
         try:
             await self._app(scope, cycle.receive, cycle.send)
         except ApiError as error:
@@ -131,6 +142,27 @@ class _Bounded:
             headers += ((name.encode("ascii"), value.encode("latin-1")) for name, value in error.headers.items())
             await cycle.send({"type": "http.response.start", "status": error.status, "headers": headers})
             await cycle.send({"type": "http.response.body", "body": orjson.dumps(error.body())})
+
+
+def _judge(scope: Scope, limits: ServerLimits) -> Refused | None:
+    """A refusal, or the scope is now what our own server would have made of the request."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    if scope["http_version"] == "2":  # framed unambiguously, and the h2 library checks the rest
+        return Refused(431, "too many headers") if len(headers) > limits.max_headers else None
+    query = b"?" + scope["query_string"] if scope["query_string"] else b""
+    head = judge_head(
+        scope["method"].encode("ascii"),
+        scope["raw_path"] + query,
+        b"HTTP/" + scope["http_version"].encode("ascii"),
+        headers,
+        max_head_bytes=limits.max_head_bytes,
+        max_headers=limits.max_headers,
+    )
+    if isinstance(head, Refused):
+        return head
+    path = unquote(head.raw_path.decode("ascii"))
+    scope.update(path=path, raw_path=head.raw_path, query_string=head.query_string, headers=head.headers)
+    return None
 
 
 class _Cycle:
@@ -201,6 +233,21 @@ class _Cycle:
         # would take Hypercorn's whole connection down.
         with trio.move_on_after(_DISCARD_S if self._closable else self._idle_timeout_s):
             await self._discard()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._discard)
+            await self._send(end)
+            nursery.cancel_scope.cancel()
+
+    async def refuse(self, status: int) -> None:
+        """Answer without a body. In HTTP/1 that parts from the client at once, whatever it still sends."""
+        headers = [(b"content-length", b"0"), *([(b"connection", b"close")] if self._closable else [])]
+        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+        end: Message = {"type": "http.response.body", "body": b""}
+        if not self._closable:
+            await self.send(start)
+            await self.send(end)
+            return
+        await self._send(start)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._discard)
             await self._send(end)

@@ -20,6 +20,7 @@ import httptools
 from miroir.http.framing import BodyTooLargeError, ChunkedDecoder, FramingError
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _HOST = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]*")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
@@ -226,6 +227,28 @@ class RequestParser:
         return NEED_DATA
 
 
+def judge_head(
+    method: bytes,
+    target: bytes,
+    protocol: bytes,
+    headers: list[tuple[bytes, bytes]],
+    *,
+    max_head_bytes: int,
+    max_headers: int,
+) -> RequestHead | Refused:
+    """The refusal table for a head that somebody else has taken apart; names in lower case."""
+    try:
+        if sum(len(name) + len(value) + 4 for name, value in headers) + len(target) > max_head_bytes:
+            raise _RefusedError(431, "request head too large")
+        if len(headers) > max_headers:
+            raise _RefusedError(431, "too many headers")
+        if not all(map(_VALUE.fullmatch, (value for _, value in headers))):
+            raise _RefusedError(400, "control character in a header")
+        return _judge(method, target, _version(method, protocol), headers)
+    except _RefusedError as exc:
+        return exc.refused
+
+
 def _read_head(head: bytes, max_headers: int) -> RequestHead:
     method, target, version = _request_line(head)
     collector = _Collector()
@@ -258,17 +281,23 @@ def _feed_as_get(collector: _Collector, head: bytes) -> None:
 
 def _request_line(head: bytes) -> tuple[bytes, bytes, str]:
     parts = head[: head.index(b"\r\n")].split(b" ")
-    if len(parts) != 3 or _TOKEN.fullmatch(parts[0]) is None:
+    if len(parts) != 3:
         raise _RefusedError(400, "malformed request line")
-    if parts[2] == b"HTTP/1.1":
+    return parts[0], parts[1], _version(parts[0], parts[2])
+
+
+def _version(method: bytes, protocol: bytes) -> str:
+    if _TOKEN.fullmatch(method) is None:
+        raise _RefusedError(400, "malformed request line")
+    if protocol == b"HTTP/1.1":
         version = "1.1"
-    elif parts[2] == b"HTTP/1.0":
+    elif protocol == b"HTTP/1.0":
         version = "1.0"
     else:
         raise _RefusedError(400, "HTTP version not supported")
-    if parts[0] == b"CONNECT":
+    if method == b"CONNECT":
         raise _RefusedError(400, "CONNECT is for proxies of another kind")
-    return parts[0], parts[1], version
+    return version
 
 
 def _judge(method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> RequestHead:

@@ -25,6 +25,7 @@ from miroir.http import (
 )
 from miroir.http.hypercorn_server import serve_with_hypercorn
 from tests.integration.http.sockets import CERTIFICATE, Client, Running, client_tls, echo, read_body, reply
+from tests.unit.http.test_request_parser import REFUSED
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -87,6 +88,61 @@ async def test_http_1_and_keep_alive() -> None:
             status, headers, body = await client.answer()
             assert (status, body) == (200, b"/" + path + b":")
             assert b"server" not in headers
+
+
+# What is gone by the time Hypercorn shows a head, and has one meaning only; or waits for more, or is a body's.
+READ_IN_ONE_WAY = {
+    "folded header", "folded with a tab", "bare LF after a value", "bare LF after the request line", "only LF",
+    "bare LF before the end", "the same length twice", "a list of lengths",
+}  # fmt: skip
+OF_ANOTHER_KIND = {"HTTP/2 preface", "body too large", "chunked body too large"}
+LIMITS = ServerLimits(max_head_bytes=1000, max_headers=10)
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if name not in READ_IN_ONE_WAY | OF_ANOTHER_KIND])
+async def test_what_is_ambiguous_is_refused_by_the_same_table(name: str) -> None:
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await reply(send, b"")
+
+    status, stream = REFUSED[name]
+    async with running(app, limits=LIMITS) as server:
+        client = await server.connect()
+        await client.send(stream)
+        answered, headers, _ = await client.answer()
+        assert answered in ((status, 501) if b"ransfer-" in stream else (status, 400))  # h11's own choice
+        assert headers[b"connection"] == b"close"
+        assert await client.rest() == b""
+    assert not seen
+
+
+async def test_the_app_sees_what_our_own_server_shows() -> None:
+    scopes: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        await echo(scope, receive, send)
+
+    async with running(app) as server:
+        client = await server.connect()
+        await client.send(b"POST http://h/a%20b?c HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nUpgrade: h2c\r\n\r\nhi")
+        assert (await client.answer())[2] == b"/a%20b:hi"
+    [scope] = scopes
+    assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/a b", b"/a%20b", b"c")
+    assert scope["headers"] == [(b"host", b"h"), (b"content-length", b"2")]
+
+
+async def test_too_many_headers_in_http_2() -> None:
+    async with (
+        running(echo, limits=LIMITS, tls=server_tls(CERTIFICATE, CERTIFICATE, protocols=HTTP_2)) as server,
+        httpx.AsyncClient(http2=True, verify=client_tls(), trust_env=False) as client,
+    ):
+        url = f"https://localhost:{server.port}/"
+        refused = await client.post(url, headers=[("a", "b")] * 20, content=b"a" * 100_000)
+        assert (refused.http_version, refused.status_code) == ("HTTP/2", 431)
+        assert (await client.post(url, content=b"a")).content == b"/:a"
 
 
 async def test_the_app_sees_no_lifespan() -> None:
