@@ -67,14 +67,15 @@ def _covers(names: Collection[str], path: str) -> bool:
 
 
 def _select_value(value: bytes, paths: Collection[str]) -> bytes | None:
-    """What of a nested value the paths below it select; None: nothing."""
+    """What of a nested value the paths below it select; None: it is neither object nor list.
+
+    Objects and lists are shown even if nothing in them is selected, but for objects in lists: those are left out.
+    """
     if value[:1] == b"{":
-        chosen = list(_select(_decode_members.decode(value), paths))
-        return _joined(chosen) if chosen else None
+        return _joined(_select(_decode_members.decode(value), paths))
     if value[:1] == b"[":
         items = [_select_value(bytes(item), paths) for item in _decode_items.decode(value)]
-        found = [item for item in items if item is not None]
-        return b"[%s]" % b",".join(found) if found else None
+        return b"[%s]" % b",".join([item for item in items if item is not None and item != b"{}"])
     return None
 
 
