@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from miroir.search.facets import normalise
+from miroir.search.facets import Number, facet_number, normalise
 
 
 def leaves(value: Any, path: str) -> Iterator[Any]:
@@ -30,17 +30,17 @@ def leaves(value: Any, path: str) -> Iterator[Any]:
         yield value
 
 
-def facet_values(document: Any, path: str) -> set[float | str]:
+def facet_values(document: Any, path: str) -> set[Number | str]:
     """The facet values of a document at a path: numbers, and normalised texts (booleans are texts).
 
     An empty text is none; one of blanks is, though nothing is left of it.
     """
-    values: set[float | str] = set()
+    values: set[Number | str] = set()
     for leaf in leaves(document, path):
         if isinstance(leaf, bool):
             values.add("true" if leaf else "false")
         elif isinstance(leaf, (int, float)):
-            values.add(float(leaf))
+            values.add(facet_number(float(leaf)))
         elif leaf:
             values.add(normalise(leaf))
     return values
@@ -50,7 +50,7 @@ def keep_distinct(ranked: Iterable[bytes], path: str, most: int) -> tuple[list[b
     """The ranked hits without duplicates, `most` at most, and the documents left out on the way (decoded)."""
     kept: list[bytes] = []
     dropped: list[Any] = []
-    seen: set[float | str] = set()
+    seen: set[Number | str] = set()
     for hit in ranked:
         if len(kept) == most:
             break

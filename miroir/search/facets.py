@@ -12,13 +12,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from math import copysign
+from typing import Final, TypeAlias
 
 import msgspec
 
 Counts = dict[str, int]
 Stats = dict[str, tuple[bytes, bytes]]
 """Attribute to its smallest and greatest number, as JSON texts."""
+Number: TypeAlias = tuple[float, bool]
+"""A number as a facet value: -0 is one of its own, next above 0 (a node keeps the bits behind what it sorts by)."""
 
 _SCANNED: Final = 3000
 """Up to this many candidates a node collects numbers as texts and orders them so; above, it orders them as numbers."""
@@ -68,6 +71,15 @@ def normalise(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKD", text).lower()
 
 
+def facet_number(number: float) -> Number:
+    """The value under which a node files a number, comparable with others."""
+    return number, not number and copysign(1.0, number) < 0.0
+
+
+def _json_number(text: bytes) -> Number:
+    return facet_number(float(text))
+
+
 def number_text(number: float) -> str:
     """A number as the name of a facet value: Rust's display form, without exponent or needless fraction."""
     text = repr(float(number))
@@ -83,12 +95,12 @@ def _numbers(values: Counts, stats: FacetStats | None, *, by_count: bool) -> int
     low, high = float(bytes(stats.min)), float(bytes(stats.max))
     seen = 0
     textual = numeric = True
-    last_text, last_number, last_count = "", float("-inf"), 0
+    last_text, last_number, last_count = "", facet_number(float("-inf")), 0
     for text, count in values.items():
         if not _NUMBER.fullmatch(text):
             break
-        number = float(text)
-        if not low <= number <= high:
+        number = facet_number(float(text))
+        if not low <= number[0] <= high:
             break
         if seen:
             textual = textual and text > last_text
@@ -115,7 +127,7 @@ class Buckets:
     scanned: bool = True
     """Whether the one node would have collected its numbers as texts."""
 
-    def drop(self, value: float | str) -> None:
+    def drop(self, value: Number | str) -> None:
         """Count one document less at this value (a number, or a normalised text)."""
         if isinstance(value, str):
             spelling, count = self.texts.get(value, ("", 0))
@@ -124,7 +136,7 @@ class Buckets:
             else:
                 self.texts.pop(value, None)
             return
-        name = number_text(value)
+        name = number_text(value[0])
         left = self.numbers.get(name, 0) - 1
         if left > 0:
             self.numbers[name] = left
@@ -132,16 +144,22 @@ class Buckets:
             self.numbers.pop(name, None)
 
     def ordered(self, max_values: int, *, by_count: bool) -> Counts:
-        """As a node lists them: numbers, then texts, at most `max_values` altogether."""
+        """As a node lists them: numbers, then texts, at most `max_values` altogether.
+
+        Where it walks the values themselves and not the documents found, it stops when it has *just* so many, and looks
+        only after it has taken one. So where numbers alone are that many, all texts come behind them; 0 is no bound.
+        """
         numbers, texts = list(self.numbers.items()), list(self.texts.items())
         if by_count:
-            numbers.sort(key=lambda item: (item[1], float(item[0])), reverse=True)
+            numbers.sort(key=lambda item: (item[1], facet_number(float(item[0]))), reverse=True)
             texts.sort(key=lambda item: (item[1][1], item[0]), reverse=True)
         else:
-            numbers.sort(key=(lambda item: item[0]) if self.scanned else (lambda item: float(item[0])))
+            numbers.sort(key=(lambda item: item[0]) if self.scanned else (lambda item: facet_number(float(item[0]))))
             texts.sort(key=lambda item: item[0])
-        values = dict(numbers[:max_values])
-        for _, (spelling, count) in texts[: max_values - len(values)]:
+        walks = by_count or not self.scanned
+        values = dict(numbers[: max_values or None] if walks else numbers[:max_values])
+        room = max_values - len(values)
+        for _, (spelling, count) in texts if walks and room <= 0 else texts[:room]:
             values[spelling] = count
         return values
 
@@ -216,7 +234,7 @@ def merge_stats(parts: Iterable[Mapping[str, FacetStats]], hidden: Collection[st
             low, high = bytes(stats.min), bytes(stats.max)
             known = found.get(name)
             if known is not None:
-                low = min(known[0], low, key=float)
-                high = max(known[1], high, key=float)
+                low = min(known[0], low, key=_json_number)
+                high = max(known[1], high, key=_json_number)
             found[name] = (low, high)
     return dict(sorted(found.items()))

@@ -17,8 +17,8 @@ from operator import itemgetter
 from typing import Any, Final, TypeAlias, overload
 
 from miroir.search.distinct import leaves
-from miroir.search.facets import normalise
-from miroir.search.ranking import Descending
+from miroir.search.facets import facet_number, normalise
+from miroir.search.ranking import Descending, number_element
 
 Key: TypeAlias = tuple[Any, ...]
 
@@ -119,7 +119,8 @@ def _elements(document: Mapping[str, Any], criterion: Criterion) -> list[Key]:
             texts.append(_sortable(leaf))
     elements: list[Key] = []
     if numbers:
-        elements.append((_NUMBER, -max(numbers) if criterion.descending else min(numbers)))
+        most = (max if criterion.descending else min)(numbers, key=facet_number)
+        elements.append(number_element(most, descending=criterion.descending))
     if texts:
         elements.append((_TEXT, Descending(max(texts)) if criterion.descending else min(texts)))
     return elements

@@ -10,7 +10,16 @@ import msgspec
 import orjson
 
 from miroir.search.distinct import facet_values, keep_distinct
-from miroir.search.facets import Buckets, FacetPlan, FacetStats, Stats, distribution, gather, merge_stats
+from miroir.search.facets import (
+    Buckets,
+    FacetPlan,
+    FacetStats,
+    Stats,
+    distribution,
+    facet_number,
+    gather,
+    merge_stats,
+)
 from miroir.search.hybrid import is_semantic
 from miroir.search.ranking import key_of, merged
 from miroir.search.request import Prepared
@@ -64,7 +73,7 @@ def _without_dropped(buckets: dict[str, Buckets], stats: Stats, dropped: Sequenc
             continue
         if part.numbers:
             found = [float(text) for text in part.numbers]
-            stats[name] = (orjson.dumps(min(found)), orjson.dumps(max(found)))
+            stats[name] = (orjson.dumps(min(found, key=facet_number)), orjson.dumps(max(found, key=facet_number)))
         else:
             del stats[name]
     return stats

@@ -21,6 +21,7 @@ from miroir.indexes import Index, refusal_of
 from miroir.nodes import NodeCall
 from miroir.search.asking import Found, UnavailablePolicy, ask_shards
 from miroir.search.distinct import facet_values
+from miroir.search.facets import Number
 from miroir.search.hybrid import (
     Hit,
     Kind,
@@ -165,7 +166,7 @@ class VectorSearch:
         else:
             united = fused_by_rank(words.ranking.hits, vectors.ranking.hits, ratio, self._knobs.rrf_k)
         kept: list[Hit] = []
-        seen: set[float | str] = set()
+        seen: set[Number | str] = set()
         for hit in united:
             if len(kept) == window.reach:
                 break

@@ -13,6 +13,7 @@ SETTINGS: dict[str, Any] = {
     "filterableAttributes": ["number", "mixed", "group"],
     "sortableAttributes": ["number", "mixed"],
 }
+NUMBERS = [0, -0.0, 0.0, 1, -1, 1e5, -0.0, 1e21, 2**53 + 1, 0.1, 5e-324, -0.0, 0]
 NESTED: list[Any] = [
     {"l": []},
     {"l": [1, "x"]},
@@ -39,6 +40,40 @@ def twins(cluster_pool: ClusterPool, single_node: RealNode) -> Twins:
     return Twins(single_node.api, cluster_pool.get().client)
 
 
+def test_minus_zero_is_a_number_of_its_own(twins: Twins) -> None:
+    documents = [
+        {
+            "id": key,
+            "number": NUMBERS[key % len(NUMBERS)],
+            "mixed": [NUMBERS[key % 7], "x"][: key % 3],
+            "group": key % 4,
+        }
+        for key in range(60)
+    ]
+    index = twins.load(SETTINGS, documents)
+    searches: list[dict[str, Any]] = [
+        {"sort": [f"{name}:{way}"], "showRankingScoreDetails": True, "limit": 60}
+        for name in ("number", "mixed")
+        for way in ("asc", "desc")
+    ]
+    searches += [{"facets": ["*"], "filter": condition} for condition in ("", "number = 0", "number <= 0", "group = 1")]
+    searches += [
+        {"distinct": "number", "hitsPerPage": 40, "facets": facets, "filter": condition}
+        for facets in (None, ["number"])
+        for condition in ("", "group = 1", "number >= 0")
+    ]
+    lists = [{"sort": [f"{name}:{way}"]} for name in ("number", "mixed") for way in ("asc", "desc")]
+    assert_none(
+        [
+            *[twins.difference("POST", f"/indexes/{index}/search", body) for body in searches],
+            *[twins.difference("POST", f"/indexes/{index}/documents/fetch", body) for body in lists],
+        ]
+    )
+    for api in (twins.plain, twins.miroir):
+        api.update_settings(index, {"faceting": {"sortFacetValuesBy": {"*": "count"}}})
+    assert_none([twins.difference("POST", f"/indexes/{index}/search", {"facets": ["number", "mixed"]})])
+
+
 def test_objects_and_lists_are_cut_to_paths_as_a_node_cuts_them(twins: Twins) -> None:
     documents: list[dict[str, Any]] = [{"id": key, "o": WHOLE, "group": "whole"} for key in range(40)]
     documents += [{"id": key, "o": value, "group": f"g{key}"} for key, value in enumerate(NESTED * 3, start=40)]
@@ -52,4 +87,23 @@ def test_objects_and_lists_are_cut_to_paths_as_a_node_cuts_them(twins: Twins) ->
         differences.append(
             twins.difference("POST", f"/indexes/{index}/documents/fetch", {"fields": paths, "limit": 100})
         )
+    assert_none(differences)
+
+
+@pytest.mark.parametrize("order", ["alpha", "count"])
+def test_texts_behind_as_many_numbers_as_a_facet_may_have_values(twins: Twins, order: str) -> None:
+    """Three texts and three numbers for each count, so that values with one count stand in an order of their own."""
+    documents = [
+        {"id": key, "mixed": value}
+        for key, value in enumerate(
+            value for place in range(6) for value in [place if place % 2 else f"t{place}"] * (place + 1)
+        )
+    ]
+    index = twins.load(SETTINGS, documents)
+    differences = []
+    for most in (0, 1, 2, 3, 4, 5, 6, 7):
+        for api in (twins.plain, twins.miroir):
+            api.update_settings(index, {"faceting": {"maxValuesPerFacet": most, "sortFacetValuesBy": {"*": order}}})
+        for facets in (["mixed"], ["*"]):
+            differences.append(twins.difference("POST", f"/indexes/{index}/search", {"facets": facets, "limit": 0}))
     assert_none(differences)
