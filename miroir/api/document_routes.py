@@ -68,14 +68,10 @@ class DocumentResource:
         """POST replaces, PUT updates; a task."""
         query = Query(request, _UPLOAD_PARAMETERS, "document")
         delimiter = query.text("csvDelimiter")
-        upload = Upload(
-            body=request.body,
-            format=check_content_type(request.headers.get(b"content-type"), delimiter),
-            encoding=request.headers.get(b"content-encoding"),
-            csv_delimiter=delimiter,
-            primary_key=query.text("primaryKey"),
-        )
+        form = check_content_type(request.headers.get(b"content-type"), delimiter)
         uid = request.params[0]
+        check_uid(uid)
+        upload = Upload(await request.plain_body(), form, delimiter, query.text("primaryKey"))
         method: Method = "POST" if request.method == "POST" else "PUT"
         try:
             return written(await self._writer.add(uid, method, upload, creates=request.access.creates))

@@ -200,7 +200,6 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         indexes,
         tracker,
         writer,
-        max_body_bytes=config.server.max_body_bytes,
         reject_missing_key=config.write.missing_primary_key == "reject",
         anti_entropy=anti_entropy,
     )

@@ -18,7 +18,6 @@ import orjson
 from miroir.errors import ApiError, node_error
 from miroir.ingest.content import Format, check_content_type, check_json_content_type
 from miroir.ingest.csv_payload import read_csv
-from miroir.ingest.encoding import decompress, payload_too_large
 from miroir.ingest.ndjson import read_ndjson
 from miroir.ingest.splitting import Column, columns, decoded, spells_plainly, split_list
 from miroir.ingest.unjudged import Unjudged, is_too_deep
@@ -30,7 +29,6 @@ __all__ = [
     "check_content_type",
     "check_json_content_type",
     "decode_payload",
-    "payload_too_large",
 ]
 
 _SPACE: Final = b" \t\r\n"
@@ -83,15 +81,11 @@ class Payload:
         return decoded(column, missing)
 
 
-def decode_payload(
-    body: bytes, form: Format, *, encoding: bytes | None = None, csv_delimiter: str | None = None, max_bytes: int
-) -> Payload:
-    """Read a body: out of its `Content-Encoding`, then as `form`. `csv_delimiter` has passed `check_content_type`.
+def decode_payload(plain: bytes, form: Format, *, csv_delimiter: str | None = None) -> Payload:
+    """Read a body, out of its `Content-Encoding`, as `form`. `csv_delimiter` has passed `check_content_type`.
 
-    `ApiError` 400 `missing_payload`, `malformed_payload`, `bad_request` (encoding) and 413 `payload_too_large`
-    (`max_bytes` counts plain bytes), as a node answers; `Unjudged` where only a node can say.
+    `ApiError` 400 `missing_payload` and `malformed_payload`, as a node answers; `Unjudged` where only a node can say.
     """
-    plain = decompress(body, encoding, max_bytes=max_bytes)
     if not plain:
         raise node_error(400, "missing_payload", f"A {form.value} payload is missing.")
     if form is Format.JSON:

@@ -30,7 +30,6 @@ from miroir.tasks import DISTINCT_NOTE, TaskTracker, now_text
 _ATTEMPTS: Final = 3
 _LARGE_BYTES: Final = 1 << 19
 """About two milliseconds of work."""
-_LARGE_COMPRESSED_BYTES: Final = 1 << 10
 _MANY: Final = 10_000
 
 Value = TypeVar("Value")
@@ -41,18 +40,17 @@ Method = Literal["POST", "PUT"]
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A document payload as the client sent it."""
+    """A document payload as the client sent it, out of its `Content-Encoding`."""
 
     body: bytes
     format: Format
-    encoding: bytes | None
     csv_delimiter: str | None
     primary_key: str | None
 
     @property
     def is_large(self) -> bool:
-        """Whether reading it would keep others waiting; a compressed body may hold any number of bytes."""
-        return len(self.body) > (_LARGE_BYTES if self.encoding is None else _LARGE_COMPRESSED_BYTES)
+        """Whether reading it would keep others waiting."""
+        return len(self.body) > _LARGE_BYTES
 
 
 class DocumentWriter:
@@ -65,7 +63,6 @@ class DocumentWriter:
         tracker: TaskTracker,
         writer: Writer,
         *,
-        max_body_bytes: int,
         reject_missing_key: bool,
         anti_entropy: bool,
     ) -> None:
@@ -73,7 +70,6 @@ class DocumentWriter:
         self._indexes = indexes
         self._tracker = tracker
         self._writer = writer
-        self._max_body_bytes = max_body_bytes
         self._reject_missing_key = reject_missing_key
         self._anti_entropy = anti_entropy
 
@@ -110,13 +106,7 @@ class DocumentWriter:
     ) -> tuple[Payload, Batch]:
         """Decode the payload, unless that was done, and find every id. Raises what both raise, and `TaskFailure`."""
         if payload is None:
-            payload = decode_payload(
-                upload.body,
-                upload.format,
-                encoding=upload.encoding,
-                csv_delimiter=upload.csv_delimiter,
-                max_bytes=self._max_body_bytes,
-            )
+            payload = decode_payload(upload.body, upload.format, csv_delimiter=upload.csv_delimiter)
         if index is None and not creates:
             raise TaskFailure(index_not_found(uid).body(), len(payload.documents))
         known_key = index.row.primary_key if index is not None else None

@@ -172,7 +172,7 @@ class Steps:
         self, step: str, index_uid: str, batch: DocumentBatch, method: Method, primary_key: str | None
     ) -> int:
         """Send a batch as a client would; the uid of its task. What is wrong with it says where it stands."""
-        upload = Upload(batch.body, Format.NDJSON, None, None, primary_key)
+        upload = Upload(batch.body, Format.NDJSON, None, primary_key)
         where = f"Index `{index_uid}`, documents in `{batch.path}` from byte {batch.start.offset} on"
 
         async def add() -> TaskRow:

@@ -15,6 +15,7 @@ import pytest
 
 from miroir.errors import ApiError
 from miroir.ingest.document_id import read_ids, unusable_id
+from miroir.ingest.encoding import decompress
 from miroir.ingest.payload import Format, Unjudged, check_content_type, check_json_content_type, decode_payload
 from miroir.ingest.primary_key import TaskFailure
 from miroir.ingest.stamping import node_payload, read_batch, stamp_batch
@@ -246,9 +247,8 @@ class Ours:
 def ours_of(case: Case) -> Ours:
     try:
         form = check_content_type(case.content_type, case.csv_delimiter)
-        payload = decode_payload(
-            case.body, form, encoding=case.encoding, csv_delimiter=case.csv_delimiter, max_bytes=LIMIT
-        )
+        plain = decompress(case.body, case.encoding, max_bytes=LIMIT)
+        payload = decode_payload(plain, form, csv_delimiter=case.csv_delimiter)
         batch = read_batch(
             payload, index_uid="x", primary_key=case.primary_key, anti_entropy=True, reject_missing=False
         )

@@ -33,7 +33,7 @@ def batch_of(
     anti_entropy: bool = True,
     reject_missing: bool = False,
 ) -> Batch:
-    payload = decode_payload(body, form, max_bytes=1_000_000)
+    payload = decode_payload(body, form)
     return read_batch(
         payload, index_uid="x", primary_key=primary_key, anti_entropy=anti_entropy, reject_missing=reject_missing
     )

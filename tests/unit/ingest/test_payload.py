@@ -31,8 +31,8 @@ values = st.recursive(
 documents = st.dictionaries(st.text(max_size=8), values, max_size=5)
 
 
-def decode(body: bytes, form: Format = Format.JSON, **more: Any) -> Payload:
-    return decode_payload(body, form, **{"max_bytes": LIMIT, **more})
+def decode(body: bytes, form: Format = Format.JSON, *, encoding: bytes | None = None, **more: Any) -> Payload:
+    return decode_payload(decompress(body, encoding, max_bytes=LIMIT), form, **more)
 
 
 @given(st.lists(documents, max_size=5), st.sampled_from([None, 1]), st.booleans())
@@ -108,7 +108,7 @@ def test_depth_is_bounded(depth: int, opening: bytes) -> None:
     deep = opening * depth + b"1" + (b"]" if opening == b"[" else b"}") * depth
     for form, body in ((Format.JSON, b'[{"x":%b}]' % deep), (Format.JSON, deep), (Format.NDJSON, b'{"x":%b}' % deep)):
         with pytest.raises(Unjudged):
-            decode(body, form, max_bytes=10_000_000)
+            decode_payload(body, form)
     with pytest.raises(Unjudged):
         read_ids(deep)
 
