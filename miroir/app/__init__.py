@@ -86,7 +86,7 @@ async def _stop_on_signal(stop: trio.Event) -> None:
 async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
     """Build everything, serve until `stop`, take everything down in the opposite order.
 
-    Raises `StartupError`, `StoreError`, `ForeignNode` or `OSError` (a port is taken) when it cannot start.
+    Raises `StartupError`, `StoreError`, `ForeignNode` or `OSError` when it cannot start.
     """
     _check(config, secrets)
     tls = data_tls(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -37,7 +38,10 @@ class StartupError(Exception):
 
 
 async def listen(stack: AsyncExitStack, config: Config) -> tuple[list[trio.SocketListener], list[trio.SocketListener]]:
-    """The listeners of the data plane and of the metrics: inherited under the names `data` and `metrics`, or opened."""
+    """The listeners of the data plane and of the metrics: inherited under the names `data` and `metrics`, or opened.
+
+    Raises `StartupError` for one that cannot be had.
+    """
     try:
         inherited = inherited_sockets(os.environ)
         strangers = sorted(set(inherited) - {"data", "metrics"})
@@ -46,13 +50,27 @@ async def listen(stack: AsyncExitStack, config: Config) -> tuple[list[trio.Socke
         found = {name: listeners_from(sockets) for name, sockets in inherited.items()}
     except ValueError as failure:
         raise StartupError(f"Inherited sockets: {failure}.") from None
-    ports = {"data": config.server.port, "metrics": config.server.metrics_port}
-    for name, port in ports.items():
+    ports = {"data": ("port", config.server.port), "metrics": ("metrics_port", config.server.metrics_port)}
+    for name, (knob, port) in ports.items():
         if name not in found:
-            found[name] = await open_listeners(config.server.bind, port)
+            try:
+                found[name] = await open_listeners(config.server.bind, port)
+            except OSError as failure:
+                raise StartupError(_cannot_listen(config.server.bind, port, knob, failure)) from None
         for listener in found[name]:
             stack.push_async_callback(trio.aclose_forcefully, listener)
     return found["data"], found["metrics"]
+
+
+def _cannot_listen(host: str, port: int, knob: str, failure: OSError) -> str:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if failure.errno == errno.EADDRINUSE:
+        instead = f"Stop what listens there, or set another server.{knob}"
+    elif failure.errno in (errno.EACCES, errno.EPERM):
+        instead = f"Set server.{knob} to a port that this user may have, 1024 or higher"
+    else:
+        instead = "Set server.bind to an address of this machine, or to 0.0.0.0 for all of them"
+    return f"Cannot listen on {address} (server.{knob}): {failure.strerror or failure}. {instead}."
 
 
 def data_tls(config: Config) -> ssl.SSLContext | None:

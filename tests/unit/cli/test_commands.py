@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -103,6 +104,38 @@ def test_serve_refuses_before_it_starts_anything(tmp_path: Path) -> None:
     done = run("main", "serve", home=tmp_path, MIROIR_MASTER_KEY="hunter2 hunter2")
     assert done.returncode == 1
     assert "hunter2" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("bind", "knob", "says"),
+    [
+        ("127.0.0.1", "port", "Stop what listens there, or set another server.port."),
+        ("127.0.0.1", "metrics_port", "Stop what listens there, or set another server.metrics_port."),
+        ("no-such-host.invalid", "port", "Set server.bind to an address of this machine"),
+    ],
+)
+def test_serve_says_which_address_it_cannot_have_and_what_to_do(
+    tmp_path: Path, bind: str, knob: str, says: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = {
+            "nodes": [{"id": "n0", "address": "http://127.0.0.1:1"}],
+            "server": {"bind": bind, "port": 0, "metrics_port": 0, knob: port},
+            "task_store": {"path": str(tmp_path / "miroir.db")},
+            "logging": {"format": "json"},
+        }
+        file = tmp_path / "miroir.yaml"
+        file.write_text(yaml.safe_dump({"miroir": config}))
+        done = run(
+            "main", "serve", "--config", str(file), home=tmp_path, MIROIR_NODE_MASTER_KEY="a-node-key-0123456789"
+        )
+    (line,) = (line for line in (done.stdout + done.stderr).splitlines() if "cannot start" in line)
+    reason = json.loads(line)["reason"]
+    assert done.returncode == 1
+    assert reason.startswith(f"Cannot listen on {bind}:{port} (server.{knob}): ")
+    assert says in reason
+    assert not (tmp_path / "miroir.db").exists(), "the store is another's"
 
 
 # miroir-ctl
