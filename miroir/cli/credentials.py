@@ -1,4 +1,4 @@
-"""Where `miroir-ctl` finds the admin key: environment, credentials file, command line, in this order."""
+"""Where `miroir-ctl` finds the admin key: command line, environment, credentials file, in this order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ class Credentials:
 
 
 def find_credentials(*, environ: Mapping[str, str], home: Path, option: str | None) -> Credentials:
-    """The first key of the environment, the file below `home`, and the option; `CredentialsError` without any."""
+    """The first key of the option, the environment, and the file below `home`; `CredentialsError` without any.
+
+    What a user has typed counts, also when it cannot be used: another key than the one meant must not be sent instead.
+    """
+    if option is not None:
+        return Credentials(_usable(option, "--admin-key"), "--admin-key")
     from_environment = environ.get(VARIABLE, "")
     if from_environment:
         # The server's own variable may name several people; any key opens the door.
@@ -36,14 +41,14 @@ def find_credentials(*, environ: Mapping[str, str], home: Path, option: str | No
     from_file = _read(file)
     if from_file:
         return Credentials(_usable(from_file, str(file)), str(file))
-    if option:
-        return Credentials(_usable(option, "--admin-key"), "--admin-key")
     raise CredentialsError(
-        f'no admin key: set {VARIABLE}, or write `admin_key = "..."` into ~/{CREDENTIALS_FILE}, or give --admin-key'
+        f'no admin key: give --admin-key, or set {VARIABLE}, or write `admin_key = "..."` into ~/{CREDENTIALS_FILE}'
     )
 
 
 def _usable(text: str, source: str) -> str:
+    if not text:
+        raise CredentialsError(f"the key from {source} is empty")
     pairs, problems = parse_admin_keys(text)
     if problems:
         raise CredentialsError(f"the key from {source} {problems[0].wrong}")

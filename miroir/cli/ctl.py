@@ -21,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help=f"Operate a running Miroir. The admin key comes from {VARIABLE}, then ~/{CREDENTIALS_FILE}, then --admin-key.",
+    help=f"Operate a running Miroir. The admin key is --admin-key, else {VARIABLE}, else in ~/{CREDENTIALS_FILE}.",
 )
 
 _DEFAULT_URL: Final = "http://127.0.0.1:7700"

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from miroir import __version__
+from miroir.cli.credentials import VARIABLE, CredentialsError, find_credentials
 from miroir.config import Config
 
 TOPOLOGY = {
@@ -204,19 +205,41 @@ def test_shards_names_owners_and_where_there_are_none(tmp_path: Path, url: str) 
     assert json.loads(as_json.stdout) == SHARDS
 
 
-def test_the_key_comes_from_the_environment_then_the_file_then_the_option(tmp_path: Path, url: str) -> None:
-    found = []
-    option = ("--url", url, "--admin-key", "right")
-    found.append(run("ctl", *option, "config", "--json", home=tmp_path))
-    credentials(tmp_path, 'admin_key = "right"\n')
-    found.append(run("ctl", *option, "config", "--json", home=tmp_path))
-    found.append(run("ctl", *option, "config", "--json", home=tmp_path, MIROIR_ADMIN_API_KEY="right"))
-    assert [json.loads(done.stdout)["admin_key_from"] for done in found] == [
-        "--admin-key",
-        str(tmp_path / ".config/miroir/credentials"),
-        "MIROIR_ADMIN_API_KEY",
-    ]
-    assert all("right" not in done.stdout for done in found)
+@pytest.fixture
+def file_of_keys(tmp_path: Path) -> Path:
+    credentials(tmp_path, 'admin_key = "of-the-file"\n')
+    return tmp_path / ".config/miroir/credentials"
+
+
+def found_key(home: Path, option: str | None, **environ: str) -> tuple[str, str]:
+    found = find_credentials(environ=environ, home=home, option=option)
+    return found.source, found.admin_key
+
+
+def test_the_key_is_that_of_the_option_then_the_environment_then_the_file(tmp_path: Path, file_of_keys: Path) -> None:
+    environ = {VARIABLE: "of-the-environment"}
+    assert found_key(tmp_path, "typed", **environ) == ("--admin-key", "typed")
+    assert found_key(tmp_path, None, **environ) == (VARIABLE, "of-the-environment")
+    assert found_key(tmp_path, None, **{VARIABLE: ""}) == (str(file_of_keys), "of-the-file")
+    file_of_keys.write_text("no TOML")
+    assert found_key(tmp_path, "typed", **environ) == ("--admin-key", "typed"), "what is not needed is not read"
+
+
+@pytest.mark.parametrize("typed", ["", "hunter2 hunter2"])
+def test_no_other_key_is_sent_for_one_that_was_typed_wrong(tmp_path: Path, file_of_keys: Path, typed: str) -> None:
+    with pytest.raises(CredentialsError, match="--admin-key") as refused:
+        found_key(tmp_path, typed, **{VARIABLE: "of-the-environment"})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_what_is_typed_goes_before_the_environment(tmp_path: Path, url: str) -> None:
+    typed = ("--url", url, "--admin-key", "right")
+    environ = {"MIROIR_URL": "http://127.0.0.1:1", "MIROIR_ADMIN_API_KEY": "wrong"}
+    done = run("ctl", *typed, "status", "--json", home=tmp_path, **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == TOPOLOGY
+    shown = run("ctl", *typed, "config", "--json", home=tmp_path, **environ)
+    assert json.loads(shown.stdout) == {"url": url, "admin_key_from": "--admin-key"}
 
 
 @pytest.mark.parametrize("text", ["hunter2", "admin_key = 7", "[x]\n", 'admin_key = "hunter2 hunter2"'])
