@@ -81,7 +81,7 @@ def _window(body: Mapping[str, Any], max_total_hits: int) -> Window | None:
     if not paged:
         start = min(offset, max_total_hits)
         return Window(start, min(limit, max_total_hits - start), False, limit, 1)
-    start = min(per_page * (page - 1), max_total_hits) if page else 0
+    start = min(per_page * (page - 1) & _MAX_USIZE, max_total_hits) if page else 0  # a node's product wraps around
     shown = min(per_page, max_total_hits - start) if page else 0
     return Window(start, shown, True, per_page, page)
 

@@ -105,3 +105,41 @@ def test_a_filter_of_a_query_that_is_nested_too_deep_is_a_text(servers: tuple[Ap
     path = f"{INDEX}/search?filter={'[' * 300}{']' * 300}"
     node, miroir = (answer(api, "GET", path, b"", None) for api in servers)
     assert miroir == node
+
+
+MINUS_ZERO = [
+    *(
+        (f"{INDEX}/search", b'{"%b":-0}' % name)
+        for name in (b"limit", b"offset", b"page", b"hitsPerPage", b"cropLength", b"rankingScoreThreshold")
+    ),
+    (f"{INDEX}/search", b'{"q":":-0", "limit": -0 }'),
+    (f"{INDEX}/search", b'{"vector":[-0],"hybrid":{"embedder":"x","semanticRatio":-0}}'),
+    (f"{INDEX}/documents/fetch", b'{"limit":-0}'),
+    (f"{INDEX}/similar", b'{"id":1,"embedder":"x","limit":-0}'),
+    (f"{INDEX}/similar", b'{"id":-0,"embedder":"x"}'),
+    ("/multi-search", b'{"queries":[{"indexUid":"encoded-bodies","limit":-0}]}'),
+    ("/multi-search", b'{"federation":{"limit":-0},"queries":[{"indexUid":"encoded-bodies"}]}'),
+    ("/multi-search", b'{"federation":{"offset":-0},"queries":[{"indexUid":"encoded-bodies"}]}'),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), MINUS_ZERO, ids=[body.decode() for _, body in MINUS_ZERO])
+def test_minus_zero_is_no_natural_number(path: str, body: bytes, servers: tuple[Api, Api]) -> None:
+    node, miroir = (answer(api, "POST", path, body, None) for api in servers)
+    assert miroir == node
+
+
+PAGES = [
+    (page, size)
+    for size in (1, 2, 3, 1 << 32, 1 << 63)
+    for page in (1, 2, 3, 1 << 32, (1 << 32) + 1, 1 << 63, (1 << 63) + 1, (1 << 63) + 2, (1 << 64) - 1)
+]
+
+
+def test_pages_beyond_64_bits_are_those_of_a_node(servers: tuple[Api, Api], index_name: str) -> None:
+    for api in servers:
+        api.add_documents(index_name, [{"id": number} for number in range(5)])
+    for page, size in PAGES:
+        body = b'{"page":%d,"hitsPerPage":%d}' % (page, size)
+        node, miroir = (answer(api, "POST", f"/indexes/{index_name}/search", body, None) for api in servers)
+        assert miroir == node, body

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miroir.api.messages import Request
-from miroir.api.reading import Query, is_count, parse_number, parse_uid
+from miroir.api.reading import Query, is_count, parse_number, parse_uid, read_json
 from miroir.errors import ApiError
 
 KNOWN = ("limit", "offset", "fields", "retrieveVectors", "batchUids")
@@ -171,3 +171,19 @@ def test_whatever_stands_there_is_a_number_or_refused(text: str) -> None:
 )
 def test_counts_in_a_body(body: dict[str, object], sound: bool) -> None:
     assert is_count(body, "limit") is sound
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (rb'{"limit":-0}', {"limit": -0.0}),
+        (b'{"limit" :\n\t -0 , "offset":0}', {"limit": -0.0, "offset": 0}),
+        (rb'{"queries":[{"limit":-0}]}', {"queries": [{"limit": -0.0}]}),
+        (rb'{"q":"a:-0,\"b\":-0","limit":-0}', {"q": 'a:-0,"b":-0', "limit": -0.0}),
+        (rb'{"a\\":-0,"b":"\\\"x:-0}"}', {"a\\": -0.0, "b": '\\"x:-0}'}),
+        (rb'{"a":-0.5,"b":-0e1,"c":-0.0,"d":-1}', {"a": -0.5, "b": -0.0, "c": -0.0, "d": -1}),
+        (rb'{"q":":-0"}', {"q": ":-0"}),
+    ],
+)
+def test_minus_zero_is_a_float_as_to_a_node(text: bytes, value: object) -> None:
+    assert repr(read_json(text)) == repr(value)  # of numbers, repr tells 0 from 0.0 and that from -0.0

@@ -94,6 +94,8 @@ def test_bodies_are_built_once_per_shards() -> None:
         ({"hitsPerPage": 0}, (0, 0), {"page": 1, "hitsPerPage": 0}),
         ({"page": 2, "hitsPerPage": 999}, (999, 1), {"page": 1, "hitsPerPage": 1000}),
         ({"page": 300}, (1000, 0), {"page": 1, "hitsPerPage": 0}),
+        ({"page": (1 << 63) + 2, "hitsPerPage": 2}, (2, 2), {"page": 1, "hitsPerPage": 4}),
+        ({"page": (1 << 64) - 1, "hitsPerPage": 2}, (1000, 0), {"page": 1, "hitsPerPage": 0}),
         ({"page": None, "limit": 3}, (0, 3), {"limit": 3, "page": None}),
     ],
 )
