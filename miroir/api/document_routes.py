@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import orjson
 
@@ -23,7 +23,7 @@ from miroir.api.reading import (
 from miroir.api.routing import Router
 from miroir.api.settings_version import check_version
 from miroir.cluster import Verdicts, Written
-from miroir.errors import ApiError, miroir_error, node_error
+from miroir.errors import miroir_error, node_error
 from miroir.indexes import Registry, check_uid, is_uid
 from miroir.ingest import (
     DocumentWriter,
@@ -32,6 +32,7 @@ from miroir.ingest import (
     Upload,
     check_content_type,
     check_json_content_type,
+    other_key,
     read_ids,
 )
 from miroir.nodes import NodeCall
@@ -76,12 +77,22 @@ class DocumentResource:
         try:
             return written(await self._writer.add(uid, method, upload, creates=request.access.creates))
         except Unjudged as unjudged:
-            verdict = await self._verdicts.judge_task(to_scratch(request, "/documents"), uid)
-            if verdict is None:
-                raise _unreadable(unjudged) from None
-            return written(
-                await self._writer.fail(uid, "documentAdditionOrUpdate", verdict.error, received=verdict.received)
-            )
+            return await self._judged_by_a_node(request, uid, upload.primary_key, unjudged)
+
+    async def _judged_by_a_node(
+        self, request: Request, uid: str, primary_key: str | None, unjudged: Unjudged
+    ) -> Response:
+        """The task that a node fails for this payload, or its refusal. What it takes we cannot spread: 501."""
+        index = self._registry.find(uid)
+        known = None if index is None else index.row.primary_key
+        own = uid if index is None else index.uid
+        verdict = await self._verdicts.judge_task(to_scratch(request, "/documents", known), own)
+        if verdict is None:
+            reason = f"This payload cannot be spread over shards: {unjudged.reason}."
+            raise miroir_error("miroir_not_supported", reason)
+        # That the index has another primary key is what a node finds first.
+        error = verdict.error if known is None or primary_key in (None, known) else other_key(known)
+        return written(await self._writer.fail(own, "documentAdditionOrUpdate", error, received=verdict.received))
 
     async def delete_batch(self, request: Request) -> Response:
         """Delete by a list of ids; a task."""
@@ -153,9 +164,15 @@ class DocumentResource:
         return Response(200, body, [*index.headers, *degraded_shards(listed.unavailable)])
 
 
-def to_scratch(request: Request, route: str) -> NodeCall:
-    """The request as it is, aimed at a scratch index, or at the name it has where no index can be called that."""
+def to_scratch(request: Request, route: str, primary_key: str | None = None) -> NodeCall:
+    """The request as it is, aimed at a scratch index, or at the name it has where no index can be called that.
+
+    `primary_key`: what the scratch index is to have for one, whatever the request names; None: as the request says.
+    """
     query = request.query_string.decode("latin-1")
+    if primary_key is not None:
+        others = [(name, value) for name, value in request.query() if name != "primaryKey"]
+        query = urlencode([*others, ("primaryKey", primary_key)])
     index = "{index}" if is_uid(request.params[0]) else quote(request.params[0], safe="")
     return NodeCall(
         "verdict",
@@ -165,11 +182,6 @@ def to_scratch(request: Request, route: str) -> NodeCall:
         request.headers.get(b"content-type", b""),
         request.headers.get(b"content-encoding", b""),
     )
-
-
-def _unreadable(unjudged: Unjudged) -> ApiError:
-    """A node takes it, and we cannot tell where its documents belong."""
-    return miroir_error("miroir_not_supported", f"This payload cannot be spread over shards: {unjudged.reason}.")
 
 
 def written(write: Written) -> Response:

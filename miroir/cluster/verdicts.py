@@ -29,7 +29,6 @@ One that a node made after nobody waited for its answer any more is dropped as a
 """
 
 _NO_NAME: Final = "%20"
-_TASK_PATIENCE_S: Final = 5.0
 _CLEAN_UP_S: Final = 2.0
 
 
@@ -71,7 +70,7 @@ class Verdicts:
         """
         answered = await self._ask(_aimed(call, SCRATCH_PREFIX))
         if answered is None:
-            raise miroir_error("miroir_no_quorum", "No node can be reached to check this request. Try again shortly.")
+            raise _nobody_there()
         _raise_refusal(answered[1], SCRATCH_PREFIX, uid)
 
     async def check_body(self, call: NodeCall) -> None:
@@ -82,7 +81,7 @@ class Verdicts:
         """
         answered = await self._ask(_aimed(call, _NO_NAME))
         if answered is None:
-            raise miroir_error("miroir_no_quorum", "No node can be reached to check this request. Try again shortly.")
+            raise _nobody_there()
         if b'"invalid_index_uid"' not in answered[1].body:
             _raise_refusal(answered[1], _NO_NAME, _NO_NAME)
 
@@ -97,20 +96,23 @@ class Verdicts:
         await self._drop(node, scratch)
 
     async def judge_task(self, call: NodeCall, uid: str) -> TaskVerdict | None:
-        """Raise a node's refusal, or return how the task fails on the node; None if it does not fail."""
+        """Raise a node's refusal, or return how the task fails on the node; None if it does not fail.
+
+        The task waits behind the node's others, for as long as the caller does. 503 `miroir_no_quorum` with no node
+        there to look at it.
+        """
         scratch = f"{SCRATCH_PREFIX}_{uuid4().hex}"
         answered = await self._ask(_aimed(call, scratch))
         if answered is None:
-            return None
+            raise _nobody_there()
         node, response = answered
         _raise_refusal(response, scratch, uid)
         client = self._cluster.clients[node]
         try:
-            with trio.fail_after(_TASK_PATIENCE_S):
-                task = await client.finished(msgspec.json.decode(response.body, type=_Enqueued).task_uid)
-        except (trio.TooSlowError, ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
+            task = await client.finished(msgspec.json.decode(response.body, type=_Enqueued).task_uid)
+        except (ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
             _log.info("no verdict", node_id=node, reason=str(failure))
-            return None
+            raise _nobody_there() from None
         finally:
             await self._drop(node, scratch)
         if task.error is None:
@@ -137,6 +139,10 @@ class Verdicts:
                 if response.status <= 500:  # a node says 500 to some payloads, and means it
                     return node, response
         return None
+
+
+def _nobody_there() -> ApiError:
+    return miroir_error("miroir_no_quorum", "No node can be reached to check this request. Try again shortly.")
 
 
 def _aimed(call: NodeCall, index: str) -> NodeCall:

@@ -7,7 +7,7 @@ from miroir.ingest.edition import edit_documents, edition_text
 from miroir.ingest.encoding import decompress
 from miroir.ingest.outcomes import Changes
 from miroir.ingest.selection import is_filter
-from miroir.ingest.service import DocumentWriter, Method, Upload
+from miroir.ingest.service import DocumentWriter, Method, Upload, other_key
 from miroir.ingest.unjudged import Unjudged, is_too_deep
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "edition_text",
     "is_filter",
     "is_too_deep",
+    "other_key",
     "read_ids",
 ]

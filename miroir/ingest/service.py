@@ -111,7 +111,7 @@ class DocumentWriter:
             raise TaskFailure(index_not_found(uid).body(), len(payload.documents))
         known_key = index.row.primary_key if index is not None else None
         if known_key is not None and upload.primary_key not in (None, known_key):
-            raise TaskFailure(_other_key(known_key), len(payload.documents))
+            raise TaskFailure(other_key(known_key), len(payload.documents))
         batch = read_batch(
             payload,
             index_uid=uid,
@@ -251,7 +251,8 @@ def _deletion(index: Index, ids: Sequence[str], details: dict[str, Any]) -> Oper
     )
 
 
-def _other_key(known: str) -> ErrorBody:
+def other_key(known: str) -> ErrorBody:
+    """Of a task that names another primary key than the index has."""
     return node_error(400, "index_primary_key_already_exists", f"Index already has a primary key: `{known}`.").body()
 
 
