@@ -65,6 +65,9 @@ def status(
     for each in answer["results"]:
         table.add_row(*(str(each.get(name, "-"))[:36] for name in _COLUMNS))
     Console(highlight=False).print(table)
+    for each in answer["results"]:
+        if "error" in each:
+            typer.echo(f"{each['id']}: {_error(each)}")
 
 
 @dump_commands.command()
@@ -137,4 +140,9 @@ def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
         for remark in found["remarks"]:
             typer.echo(f"  note: {remark}")
     if found["state"] == "failed":
-        fail(found["error"]["message"], FAILED)
+        fail(_error(found), FAILED)
+
+
+def _error(found: Mapping[str, Any]) -> str:
+    """Why it failed, with the code that `docs/errors.md` explains."""
+    return f"{found['error']['message']} ({found['error']['code']})"

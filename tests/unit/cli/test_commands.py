@@ -39,6 +39,17 @@ SHARDS = {
     "shards": [{"shard": 3, "groups": [{"replica_group": 0, "write_owners": ["n0", "n1"], "read_owners": []}]}],
 }
 
+BAD_DUMP = {"message": "This is not a dump: it cannot be unpacked.", "code": "miroir_dump_invalid"}
+IMPORTS = {
+    id: {"id": id, "state": state, "phase": phase, "pct_complete": 0.0, "documents": 0, "indexes": {}, "remarks": [],
+         **more}
+    for id, state, phase, more in (
+        ("one", "failed", "reading", {"error": BAD_DUMP}),
+        ("two", "completed", "done", {}),
+        ("three", "canceled", "documents", {}),
+    )
+}  # fmt: skip
+
 
 def run(command: str, *arguments: str, home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MIROIR_")}
@@ -151,6 +162,10 @@ class Admin(BaseHTTPRequestHandler):
             status = 401
         elif self.path == "/_miroir/topology":
             status, body = 200, TOPOLOGY
+        elif self.path == "/_miroir/dumps/import":
+            status, body = 200, {"results": list(IMPORTS.values())}
+        elif self.path.removeprefix("/_miroir/dumps/import/").removesuffix("/status") in IMPORTS:
+            status, body = 200, IMPORTS[self.path.split("/")[-2]]
         elif self.path == "/_miroir/shards?index=products":
             status, body = 200, SHARDS
         else:
@@ -240,6 +255,22 @@ def test_what_is_typed_goes_before_the_environment(tmp_path: Path, url: str) -> 
     assert json.loads(done.stdout) == TOPOLOGY
     shown = run("ctl", *typed, "config", "--json", home=tmp_path, **environ)
     assert json.loads(shown.stdout) == {"url": url, "admin_key_from": "--admin-key"}
+
+
+def test_why_an_import_failed_is_said_wherever_it_is_shown(tmp_path: Path, url: str) -> None:
+    typed = ("--url", url, "--admin-key", "right", "dump", "status")
+    why = "This is not a dump: it cannot be unpacked. (miroir_dump_invalid)"
+    every = run("ctl", *typed, home=tmp_path)
+    assert (every.returncode, every.stderr) == (0, "")
+    assert every.stdout.splitlines()[-1:] == [f"one: {why}"]
+    assert every.stdout.count("miroir_") == 1, "the others have not failed"
+    one = run("ctl", *typed, "one", home=tmp_path)
+    assert (one.returncode, one.stderr) == (1, f"miroir-ctl: {why}\n")
+    watched = run("ctl", *typed, "one", "--watch", "--json", home=tmp_path)
+    assert (watched.returncode, json.loads(watched.stdout)) == (1, IMPORTS["one"])
+    assert watched.stderr.endswith(f"miroir-ctl: {why}\n")
+    two = run("ctl", *typed, "two", home=tmp_path)
+    assert (two.returncode, two.stdout) == (0, "import two: completed, 0 documents\n")
 
 
 @pytest.mark.parametrize("text", ["hunter2", "admin_key = 7", "[x]\n", 'admin_key = "hunter2 hunter2"'])
