@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,7 +62,7 @@ class Latency:
     per_second: float
 
 
-def _generate(turns: Sequence[Turn], connections: int, count: int) -> dict[str, float]:
+def _generate(turns: Sequence[Turn], connections: int, count: int) -> tuple[list[float], float]:
     orders = {
         "turns": [[(port, base64.b64encode(each).decode()) for port, each in turn] for turn in turns],
         "connections": connections,
@@ -70,23 +71,34 @@ def _generate(turns: Sequence[Turn], connections: int, count: int) -> dict[str, 
     done = subprocess.run(
         [sys.executable, str(_GENERATOR)], input=json.dumps(orders).encode(), stdout=subprocess.PIPE, check=True
     )
-    seen: dict[str, float] = json.loads(done.stdout)
-    return seen
+    seen = json.loads(done.stdout)
+    return seen["times"], seen["seconds"]
 
 
 def latency(turns: Sequence[Turn], connections: int, count: int) -> Latency:
     """`count` turns by that many workers at once."""
-    seen = _generate(turns, connections, count)
-    return Latency(seen["p50"], seen["p95"], seen["count"] / seen["seconds"])
+    times, seconds = _generate(turns, connections, count)
+    return Latency(statistics.median(times), statistics.quantiles(times, n=20)[18], count / seconds)
+
+
+def alternating(loads: Mapping[str, Sequence[Turn]], count: int) -> dict[str, list[float]]:
+    """The seconds of `count` turns of each load, one turn of each after the other, so that a machine's drift is shared.
+
+    The loads have equally many turns; the times of one place in their lists belong together.
+    """
+    mixed = [turn for together in zip(*loads.values(), strict=True) for turn in together]
+    times, _ = _generate(mixed, 1, count * len(loads))
+    return {name: times[at :: len(loads)] for at, name in enumerate(loads)}
 
 
 def saturate(port: int, requests: Sequence[bytes], seconds: int) -> int:
     """Keep a server busy for about that long; how many requests it answered. All answers must be 2xx or 3xx."""
     if _WRK is None:
         turns = [[(port, each)] for each in requests]
-        trial = _generate(turns, _SATURATING, 200)
-        count = max(int(seconds * trial["count"] / trial["seconds"]), 200)
-        return 200 + int(_generate(turns, _SATURATING, count)["count"])
+        _, took = _generate(turns, _SATURATING, 200)
+        count = max(int(seconds * 200 / took), 200)
+        _generate(turns, _SATURATING, count)
+        return 200 + count
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT % ("{" + ",".join(_lua_text(each) for each in requests) + "}"))
         script.flush()
