@@ -9,13 +9,14 @@ the client's has a member named like ours, and the hit is taken apart to find ou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
 import orjson
 
 from miroir.search.ranking import DETAILS_MEMBER, SCORE_MEMBER, SEQ_RULE
+from miroir.search.written import Run, cut, find_run
 from miroir.stamps import STAMP_FIELDS
 
 Members = dict[str, msgspec.Raw]
@@ -28,15 +29,7 @@ _FORMATTED: Final = b'"_formatted":'
 _LETTERS: Final = rb'"(?:\xe2[\x81\xb8][\x80-\xbf])+"'
 _STAMP: Final = rb"\"(?:%s)\":%s" % ("|".join(STAMP_FIELDS).encode(), _LETTERS)
 _RUN: Final = re.compile(rb"%s(?:,%s)*" % (_STAMP, _STAMP))
-# The same as we write it: known order and widths, far quicker to recognise. Optional fields must look like ours.
-_WRITTEN: Final = re.compile(
-    rb'"%s":".{12}","%s":".{48}(?:\xe2.{32})?"(,"%s":"\xe2.{32}")?,"%s":".{33}"(,"%s":%s)?,?'
-    % (*[name.encode() for name in STAMP_FIELDS], _LETTERS),
-    re.DOTALL,  # `.` is then a jump, which a class of bytes is not
-)
 _STAMP_VALUE: Final = re.compile(_LETTERS)
-_LETTER: Final = b"\xe2"
-"""The first byte of every letter of a stamp: looked for alone, it is found (or not) a line of the cache at a time."""
 _OWN_RULE: Final = re.compile(rb',?"%s":\{"order":[0-9]+,"value":"[^"]*"\}' % SEQ_RULE.encode())
 _UNRANKED: Final = SCORE_MEMBER + b"1.0"
 _STAMPS: Final = frozenset(STAMP_FIELDS)
@@ -129,32 +122,19 @@ class Presentation(msgspec.Struct, frozen=True):
     formatted: frozenset[str] | None = None
     """Cut `_formatted` to these names; None as above."""
 
-    def presenter(self) -> Callable[[bytes], bytes]:
-        """`present`, or the same thing quicker where hits are stamped documents of which nothing else must be taken."""
-        is_plain = self.has_stamps and not (self.has_formatted or self.has_positions) and self.retrieve is None
-        if not is_plain or self.keep_score or self.keep_details:
-            return self.present
-        tail = SCORE_MEMBER if self.has_score else DETAILS_MEMBER if self.has_details else b""
-        present = self.present
-        written = _WRITTEN.match
+    def shown(self, hits: Sequence[bytes], runs: Iterable[Run | None] | None = None) -> list[bytes]:
+        """The hits as the client gets them and commas between, in pieces to be joined.
 
-        def without_run_and_tail(hit: bytes) -> bytes:
-            start = hit.find(_MARK)
-            run = written(hit, start) if start > 0 else None
-            if run is not None:
-                after = run.end()
-                end = hit.rfind(tail)  # behind the closing brace if nothing is to be cut
-                # Members of the document's own stand between the run and the tail, and no other stamp among them: then
-                # the run is ours. Where one of the letters is there, it may be a dash as well as a stamp's.
-                is_only = hit.find(_LETTER, after, end) < 0 or hit.find(_MARK, after, end) < 0
-                if is_only and end > after and hit[after - 1] == _COMMA:
-                    return b"".join((hit[:start], hit[after : end - 1], b"}"))
-            return present(hit)
-
-        return without_run_and_tail
+        `runs`: where their stamps stand, if somebody has looked already.
+        """
+        added = self.has_formatted or self.has_positions or self.keep_score or self.keep_details
+        if added or not self.has_stamps or self.retrieve is not None:
+            return [b",".join(map(self.present, hits))]
+        ending = SCORE_MEMBER if self.has_score else DETAILS_MEMBER if self.has_details else b""
+        return cut(hits, map(find_run, hits) if runs is None else runs, ending, self.present)
 
     def present(self, hit: bytes) -> bytes:
-        """The hit as the client gets it."""
+        """One hit as the client gets it, whatever it looks like."""
         end = len(hit) - 1
         tail = b""
         if self.has_details:

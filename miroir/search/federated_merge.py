@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge as merge_in_order
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import orjson
 
+from miroir.search.display import Presentation
 from miroir.search.distinct import keep_distinct
 from miroir.search.facets import Counts, FacetPlan, FacetStats, Stats, distribution, gather, merge_stats
 from miroir.search.federated import Federation
@@ -174,17 +175,17 @@ class _Presenter:
 
     def __init__(self, *, shows_values: bool) -> None:
         self._shows_values = shows_values
-        self._present: dict[int, Any] = {}
+        self._shapes: dict[int, tuple[Presentation, bool]] = {}
 
     def __call__(self, hit: _Hit) -> bytes:
         found = hit.found
-        known = self._present.get(id(found))
+        known = self._shapes.get(id(found))
         if known is None:
             shape = found.prepared.presentation
             ends = not (shape.has_formatted or shape.has_positions or shape.keep_score or shape.keep_details)
-            known = self._present[id(found)] = (shape.presenter(), ends)
-        present, ends = known
-        shown: bytes = present(_without(hit.raw, b'"_federation":%s' % hit.said))
+            known = self._shapes[id(found)] = (shape, ends)
+        shape, ends = known
+        shown = b"".join(shape.shown((_without(hit.raw, b'"_federation":%s' % hit.said),)))
         member = b'"_federation":{"indexUid":%s,"queriesPosition":%d,"weightedRankingScore":%s%s}' % (
             orjson.dumps(found.uid),
             found.position,

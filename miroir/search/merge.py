@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -21,8 +21,9 @@ from miroir.search.facets import (
     merge_stats,
 )
 from miroir.search.hybrid import is_semantic
-from miroir.search.ranking import key_of, merged
+from miroir.search.ranking import Order, key_of, merged
 from miroir.search.request import Prepared
+from miroir.search.written import Run, in_order
 
 _NODE_CUT: Final = 1000
 """Nodes list at least this many values of a facet; fewer means that all are there."""
@@ -124,18 +125,32 @@ class Ranking(NamedTuple):
     """How many documents match, `maxTotalHits` aside."""
     dropped: list[Any]
     """Documents that `distinct` took out on the way (decoded)."""
+    runs: list[Run] | None = None
+    """Where the stamps of the hits stand, if that was seen on the way."""
+
+    def shown(self, prepared: Prepared) -> list[bytes]:
+        """The hits of the client's window as the client gets them, in pieces with the commas."""
+        window = prepared.window
+        page = slice(window.offset, window.offset + window.limit)
+        return prepared.presentation.shown(self.hits[page], None if self.runs is None else self.runs[page])
 
 
 def rank(answers: Sequence[NodeAnswer], prepared: Prepared, *, times: int = 1) -> Ranking:
     """The hits in order, so many `times` as the window needs; no answer at all is a valid input."""
     index, window = prepared.index, prepared.window
-    key = key_of(prepared.order, exact_ties=index.exact_ties, semantic_ratio=prepared.semantic_ratio)
-    ranked = merged([answer.hits for answer in answers], key)
+    lists = [answer.hits for answer in answers]
     total = sum([answer.total for answer in answers])
     most = min(window.reach * times, index.max_total_hits)
-    if prepared.distinct is None or len(answers) < 2:
+    distinct = prepared.distinct if len(answers) > 1 else None
+    if prepared.order in (Order.SCORE, Order.SEQ) and distinct is None:
+        runs = in_order(lists, most, scored=prepared.order is Order.SCORE, exact_ties=index.exact_ties)
+        if runs is not None:
+            return Ranking([run.string for run in runs], total, [], runs)
+    key = key_of(prepared.order, exact_ties=index.exact_ties, semantic_ratio=prepared.semantic_ratio)
+    ranked = merged(lists, key)
+    if distinct is None:
         return Ranking(list(islice(ranked, most)), total, [])
-    hits, dropped = keep_distinct(ranked, prepared.distinct, index.max_total_hits if window.paged else most)
+    hits, dropped = keep_distinct(ranked, distinct, index.max_total_hits if window.paged else most)
     return Ranking(hits, total - len(dropped), dropped)
 
 
@@ -155,28 +170,29 @@ def counted_texts(answers: Sequence[NodeAnswer], prepared: Prepared, name: str) 
 
 def merge(answers: Sequence[NodeAnswer], prepared: Prepared) -> bytes:
     """The client's answer. The same answers in the same order give the same bytes; none at all is a valid input."""
-    window = prepared.window
     ranking = rank(answers, prepared)
-    page = ranking.hits[window.offset : window.offset + window.limit]
-    by_vector = any(answer.semantic_hit_count is not None for answer in answers)
-    present = prepared.presentation.presenter()
-    return write(
-        answers, prepared, ranking, [present(hit) for hit in page], sum(map(is_semantic, page)) if by_vector else None
-    )
+    semantic = None
+    if any(answer.semantic_hit_count is not None for answer in answers):
+        window = prepared.window
+        semantic = sum(map(is_semantic, ranking.hits[window.offset : window.offset + window.limit]))
+    return write(answers, prepared, ranking, ranking.shown(prepared), semantic)
 
 
 def write(
     answers: Sequence[NodeAnswer],
     prepared: Prepared,
     ranking: Ranking,
-    shown: Sequence[bytes],
+    shown: Iterable[bytes],
     semantic_hits: int | None,
 ) -> bytes:
-    """An answer around the hits shown. `semantic_hits`: how many were found by vector; None: no vector took part."""
+    """An answer around the hits shown, pieces with their commas.
+
+    `semantic_hits`: how many were found by vector; None: no vector took part.
+    """
     cap = prepared.index.max_total_hits
     parts = [
         b'{"hits":[',
-        b",".join(shown),
+        *shown,
         b'],"query":',
         bytes(answers[0].query) if answers else orjson.dumps(prepared.query),
     ]

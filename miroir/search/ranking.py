@@ -180,7 +180,7 @@ def _details_key(*, exact_ties: bool) -> KeyOf:
     return details_key
 
 
-class _Levels:
+class Levels:
     """Scores within 1e-16 of each other are one: the first one seen stands for all."""
 
     __slots__ = ("last", "seen")
@@ -202,7 +202,7 @@ class _Levels:
         return self.last
 
 
-def _score_key(level: _Levels, *, exact_ties: bool) -> KeyOf:
+def _score_key(level: Levels, *, exact_ties: bool) -> KeyOf:
     """Score, then insertion stamp: the hot path. Many hits share a score, so its text is looked up first."""
     negated: dict[bytes, float] = {}
 
@@ -231,7 +231,7 @@ def key_of(order: Order, *, exact_ties: bool, semantic_ratio: float = 0.5) -> Ke
         return _details_key(exact_ties=exact_ties)
     if order is Order.SEQ:
         return (lambda hit: (seq_of(hit),)) if exact_ties else (lambda _: ())
-    level = _Levels()
+    level = Levels()
     if order is Order.HYBRID:
 
         def hybrid_key(hit: bytes) -> Key:

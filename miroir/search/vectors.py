@@ -177,8 +177,8 @@ class VectorSearch:
                 seen |= values
             kept.append(hit)
         page = kept[window.offset :]
-        by_words, by_vector = words.prepared.presentation.presenter(), vectors.prepared.presentation.presenter()
-        shown = [by_vector(hit) if is_near else by_words(hit) for hit, is_near in page]
+        shapes = words.prepared.presentation, vectors.prepared.presentation
+        shown = [b",".join([b"".join(shapes[is_near].shown((hit,))) for hit, is_near in page])]
         body = write(vectors.answers, vectors.prepared, vectors.ranking, shown, sum(hit.is_semantic for hit in page))
         return _found(body, words, vectors)
 
@@ -214,8 +214,7 @@ class VectorSearch:
 
 def _alone(words: _Listed) -> Found:
     """The answer of the words where the vectors are not looked at, or there are none."""
-    window, present = words.prepared.window, words.prepared.presentation.presenter()
-    shown = [present(hit) for hit in words.ranking.hits[window.offset : window.reach]]
+    shown = words.ranking.shown(words.prepared)
     return _found(write(words.answers, words.prepared, words.ranking, shown, 0), words)
 
 

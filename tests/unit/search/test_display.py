@@ -38,12 +38,12 @@ def test_the_quick_way_is_the_exact_one(
         has_score=has_score, has_details=has_details, keep_score=keep_score, keep_details=keep_details
     )
     hit = document + (SCORE if has_score else b"") + (DETAILS if has_details else b"") + b"}"
-    assert presentation.presenter()(hit) == presentation.present(hit)
+    assert b"".join(presentation.shown([hit, hit])) == b",".join([presentation.present(hit)] * 2)
 
 
 def test_stamps_and_scores_are_cut() -> None:
     hit = DOCUMENTS[0] + SCORE + DETAILS + b"}"
-    shown = Presentation(has_score=True, has_details=True).presenter()(hit)
+    shown = b"".join(Presentation(has_score=True, has_details=True).shown([hit]))
     assert shown == b'{"id":1,"name":"lamp"}'
 
 
@@ -54,5 +54,5 @@ def test_a_run_of_the_clients_own_is_no_run_of_ours(lookalike: bytes, before: bo
     """Wherever it stands: a field that was named in the settings first comes before our stamps."""
     theirs = b'"inner":{%b}' % lookalike.removesuffix(b",")
     document = b'{%b,%b"id":1' % (theirs, RUN) if before else b'{"id":1,%b%b' % (RUN, theirs)
-    shown = Presentation(has_score=True).presenter()(document + SCORE + b"}")
+    shown = b"".join(Presentation(has_score=True).shown([document + SCORE + b"}"]))
     assert shown == document.replace(b"," + RUN if before else RUN, b"," if before else b"", 1) + b"}"

@@ -1,0 +1,85 @@
+"""Hits that look as ingest writes them take the quick way, and it leads where the exact one does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miroir.search.display import Presentation
+from miroir.search.ranking import Order, key_of, merged
+from miroir.search.written import find_run, in_order
+from miroir.stamps import SEQ_FIELD, UPDATED_FIELD, document_stamps, encode, seq_text, shard_text
+
+pytestmark = pytest.mark.allow_stamps
+
+SCORES = ("1.0", "0.5", "0.9999999999999999", "0.99999999999999999", "0.1", "1e-7", "0")
+
+
+def run_of(position: int, *, updated: bool) -> bytes:
+    """The stamps of a document as one write puts them in front of it."""
+    before, between, after = document_stamps(1_700_000_000_000_000, updated=updated)
+    return before + shard_text(7).encode() + between + encode(position, 5).encode() + after
+
+
+@st.composite
+def stamped_hits(draw: st.DrawFn, *, scored: bool) -> bytes:
+    """A hit of a node, nearly always as it should be."""
+    seq = draw(st.integers(0, 30))
+    forms = [
+        run_of(seq, updated=True),
+        run_of(seq, updated=False),
+        f'"{SEQ_FIELD}":"{seq_text(5, seq)}",'.encode(),
+        f'"{SEQ_FIELD}":"{seq_text(5, seq)}{encode(9, 11)}",'.encode(),
+    ]
+    run = draw(st.sampled_from(forms))
+    before = draw(st.sampled_from([b'"id":1,', b"", b'"\xe2\x80\x93":"\xe2\x80\x93",']))
+    after = draw(st.sampled_from([b'"name":"lamp"', b'"said":"\xe2\x80\x93"', b'"x":{%b"y":1}' % run, b'"x":[{}]']))
+    score = b',"_rankingScore":' + draw(st.sampled_from(SCORES)).encode() if scored else b""
+    return b"{%b%b%b%b}" % (before, run, after, score)
+
+
+ODD = (b'{"id":1}', b'{"id":1,"_rankingScore":0.5}', b"{}", b'{"id":1,"%b":"theirs","_rankingScore":1}')
+
+
+def as_raw(lists: Sequence[Sequence[bytes]]) -> list[list[msgspec.Raw]]:
+    return [[msgspec.Raw(hit) for hit in hits] for hits in lists]
+
+
+@given(st.data(), st.booleans(), st.booleans(), st.integers(0, 12))
+def test_the_order_is_that_of_the_exact_way(data: st.DataObject, scored: bool, exact_ties: bool, most: int) -> None:
+    """Also where a list is not in the order of its keys: a node knows more of its order than they tell."""
+    lists = as_raw(data.draw(st.lists(st.lists(stamped_hits(scored=scored), max_size=6), max_size=4)))
+    found = in_order(lists, most, scored=scored, exact_ties=exact_ties)
+    key = key_of(Order.SCORE if scored else Order.SEQ, exact_ties=exact_ties)
+    assert found is not None
+    assert [run.string for run in found] == list(merged(lists, key))[:most]
+
+
+@given(st.lists(stamped_hits(scored=True), min_size=1, max_size=5), st.sampled_from(ODD), st.data())
+def test_a_hit_that_looks_otherwise_is_told(hits: list[bytes], odd: bytes, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(hits)))
+    lists = as_raw([[*hits[:place], odd, *hits[place:]]])
+    assert in_order(lists, len(hits) + 1, scored=True, exact_ties=True) is None
+
+
+@given(st.data(), st.booleans())
+def test_what_is_shown_is_what_the_exact_way_shows(data: st.DataObject, scored: bool) -> None:
+    hits = data.draw(st.lists(stamped_hits(scored=scored) | st.sampled_from(ODD[:3]), max_size=5))
+    shape = Presentation(has_score=scored)
+    exact = b",".join(map(shape.present, hits))
+    assert b"".join(shape.shown(hits)) == exact
+    assert b"".join(shape.shown(hits, list(map(find_run, hits)))) == exact
+
+
+@pytest.mark.parametrize("updated", [True, False])
+def test_the_stamps_of_ingest_are_found_whole(updated: bool) -> None:
+    run = run_of(3, updated=updated)
+    found = find_run(b'{"id":1,%b"name":1}' % run)
+    assert found is not None
+    assert found[0] == run
+    assert found[1].decode() == seq_text(1_700_000_000_000_000, 3)
+    assert (UPDATED_FIELD.encode() in run) is updated
