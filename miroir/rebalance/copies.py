@@ -98,6 +98,21 @@ def batches(documents: Sequence[bytes], max_bytes: int) -> Iterator[bytes]:
         yield b"[" + b",".join(batch) + b"]"
 
 
+def portion(asked: int, size: int, most: int, max_bytes: int) -> int:
+    """How many documents to fetch next, when `asked` of them came to `size` bytes.
+
+    As many as come to `max_bytes` if they are like those; but they may not be, so no more than four times as many.
+    """
+    like_those = max_bytes * asked // max(size, 1)
+    return max(1, min(most, 4 * asked, like_those))
+
+
+def shares(shards: Sequence[int], documents: int, most: int) -> list[tuple[int, ...]]:
+    """Shards that hold so many documents together, apart into shares of about `most` of them or less."""
+    parts = min(max(-(-documents // most), 1), len(shards))
+    return [tuple(shards[part::parts]) for part in range(parts)]
+
+
 def guarded_deletion(keys: Sequence[str], primary_key: str, shards: Sequence[int], before: int) -> str:
     """A filter that deletes these keys only in the version seen: a document written after `before` survives."""
     attribute = msgspec.json.encode(primary_key).decode()

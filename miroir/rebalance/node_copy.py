@@ -24,6 +24,7 @@ from miroir.rebalance.copies import (
     doubtful,
     guarded_deletion,
     landed,
+    portion,
     read_contents,
     read_versions,
 )
@@ -34,6 +35,8 @@ Value = TypeVar("Value")
 
 _LIST_LIMIT: Final = 1 << 31
 _BATCH_BYTES: Final = 16 << 20
+_FIRST_FETCH: Final = 10
+"""Documents may be of any size up to a whole body's, and an answer has a limit and a deadline."""
 _DELETE_AT_ONCE: Final = 1000
 _CALL_S: Final = 30.0
 
@@ -43,7 +46,7 @@ class RepairFailed(Exception):
 
 
 class NodeCopies:
-    """Reads and changes copies on nodes. `batch_size`: documents a fetch."""
+    """Reads and changes copies on nodes. `batch_size`: documents a fetch, fewer of large ones."""
 
     def __init__(
         self,
@@ -87,10 +90,13 @@ class NodeCopies:
         """Keys of one version on both nodes, written from `since` on, whose contents are not the same."""
         keys = doubtful(truth, copy, since)
         differing: list[str] = []
-        for start in range(0, len(keys), self._batch_size):
-            part = keys[start : start + self._batch_size]
-            ours, theirs = await self._contents(index, source, part), await self._contents(index, node, part)
+        start, count = 0, _FIRST_FETCH
+        while part := keys[start : start + count]:
+            fetched = await self._documents(index, source, part)
+            ours = await self._contents(index, fetched)
+            theirs = await self._contents(index, await self._documents(index, node, part))
             differing += [key for key in part if ours.get(key) != theirs.get(key)]
+            start, count = start + len(part), self._next_portion(part, fetched)
         return differing
 
     async def difference(self, index: Index, shards: Sequence[int], source: str, node: str, since: int) -> Difference:
@@ -118,11 +124,21 @@ class NodeCopies:
         except NotAligned as failure:
             raise RepairFailed(str(failure)) from None
 
-    async def _contents(self, index: Index, node: str, keys: Sequence[str]) -> dict[str, bytes]:
+    async def count(self, index: Index, shards: Sequence[int], node: str) -> int:
+        """How many documents of these shards the node has."""
+        client = self._cluster.clients[node]
+        return await _in_time(node, lambda: client.count_documents(index.physical_uid, shard_filter(shards)))
+
+    async def _documents(self, index: Index, node: str, keys: Sequence[str]) -> list[bytes]:
         client = self._cluster.clients[node]
         fetched = await _in_time(node, lambda: client.fetch_documents(index.physical_uid, keys))
-        documents = [bytes(raw) for raw in fetched.results]
+        return [bytes(raw) for raw in fetched.results]
+
+    async def _contents(self, index: Index, documents: Sequence[bytes]) -> dict[str, bytes]:
         return await trio.to_thread.run_sync(read_contents, documents, index.row.primary_key or "")
+
+    def _next_portion(self, asked: Sequence[str], fetched: Sequence[bytes]) -> int:
+        return portion(len(asked), sum(map(len, fetched)), self._batch_size, _BATCH_BYTES)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -137,15 +153,20 @@ class NodeCopies:
         if primary_key is None:
             return
         difference = await self.difference(index, shards, source, node, since)
-        client = self._cluster.clients[source]
-        for start in range(0, len(difference.to_copy), self._batch_size):
-            keys = difference.to_copy[start : start + self._batch_size]
-            fetched = await _in_time(source, partial(client.fetch_documents, index.physical_uid, keys))
-            stamp = await self._store.issue_stamp()
-            documents = [landed(bytes(raw), stamp) for raw in fetched.results]
-            target = f"/indexes/{quote(index.physical_uid)}/documents?primaryKey={quote(primary_key)}"
-            for body in batches(documents, _BATCH_BYTES):
-                await self._carry_out(index.physical_uid, node, [NodeCall("repair", "POST", target, body)])
+        target = f"/indexes/{quote(index.physical_uid)}/documents?primaryKey={quote(primary_key)}"
+        start, count = 0, _FIRST_FETCH
+        waiting: list[bytes] = []
+        while part := difference.to_copy[start : start + count]:
+            fetched = await self._documents(index, source, part)
+            waiting += fetched
+            start, count = start + len(part), self._next_portion(part, fetched)
+            # Each is a task to be waited for, so no more of them than must be.
+            is_full = len(waiting) >= self._batch_size or sum(map(len, waiting)) >= _BATCH_BYTES
+            if is_full or start >= len(difference.to_copy):
+                stamp = await self._store.issue_stamp()
+                for body in batches([landed(document, stamp) for document in waiting], _BATCH_BYTES):
+                    await self._carry_out(index.physical_uid, node, [NodeCall("repair", "POST", target, body)])
+                waiting = []
         for start in range(0, len(difference.to_delete), _DELETE_AT_ONCE):
             keys = difference.to_delete[start : start + _DELETE_AT_ONCE]
             body = msgspec.json.encode({"filter": guarded_deletion(keys, primary_key, shards, before)})

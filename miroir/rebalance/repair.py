@@ -26,7 +26,7 @@ from miroir.cluster import Cluster, Holds
 from miroir.http import ExchangeError
 from miroir.indexes import Index, Registry
 from miroir.nodes import NodeAnswerError
-from miroir.rebalance.copies import compare
+from miroir.rebalance.copies import compare, shares
 from miroir.rebalance.node_copy import NodeCopies, RepairFailed
 from miroir.stamps import last_change
 from miroir.store import MappingChanged, Repair, Store, StoreError
@@ -40,6 +40,8 @@ _BACK_OFF_S: Final = 1.0
 _LONGEST_BACK_OFF_S: Final = 60.0
 _ROUNDS: Final = 20
 _POLL_S: Final = 0.02
+_LISTED_AT_ONCE: Final = 500_000
+"""Keys: two seconds of a node's work, 100 MB here."""
 
 
 @dataclass(slots=True)
@@ -188,16 +190,21 @@ class Repairer:
     # -- refill ------------------------------------------------------------------------------------------------------
 
     async def _fill(self, index: Index, repairs: Sequence[Repair], node: str) -> None:
-        """Copy all shards that are behind at once: a node does one large task much sooner than many small ones."""
+        """Copy shards that are behind at once: a node does one large task much sooner than many small ones.
+
+        All of them, or shares whose lists of keys are answered in time and can be held.
+        """
         by_source: defaultdict[str, list[Repair]] = defaultdict(list)
         for repair in repairs:
             if node not in self._trusted(index, repair.shard):
                 by_source[self._source(index, repair.shard, node)].append(repair)
         for source, part in by_source.items():
-            before = await self._store.issue_stamp()
             since = min(repair.since for repair in part)
-            shards = tuple(sorted(repair.shard for repair in part))
-            await self._copies.copy(index, shards, source, node, since=since, before=before)
+            shards = sorted(repair.shard for repair in part)
+            documents = await self._copies.count(index, shards, source)
+            for share in shares(shards, documents, _LISTED_AT_ONCE):
+                before = await self._store.issue_stamp()
+                await self._copies.copy(index, share, source, node, since=since, before=before)
 
     async def _refill(self, index: Index, repair: Repair, source: str, node: str) -> None:
         since = repair.since

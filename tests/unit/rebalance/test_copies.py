@@ -17,8 +17,10 @@ from miroir.rebalance.copies import (
     doubtful,
     guarded_deletion,
     landed,
+    portion,
     read_contents,
     read_versions,
+    shares,
 )
 from miroir.stamps import PLACED_FIELD, SEQ_FIELD, SHARD_FIELD, seq_text, shard_text, stamp_text
 
@@ -101,6 +103,34 @@ def test_batches_hold_every_document_once_in_order_and_stay_small(sizes: list[in
     for one, following in pairwise(made):
         first = json.dumps(json.loads(following)[0])
         assert len(one) + len(first) > limit, "a batch is ended only by a document that does not fit"
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=200), st.integers(1, 50), st.integers(1, 5000))
+def test_portions_come_to_what_they_should_as_soon_as_sizes_are_known(sizes: list[int], most: int, limit: int) -> None:
+    start, count, largest = 0, 10, max(sizes)
+    while start < len(sizes):
+        taken = sizes[start : start + count]
+        start += len(taken)
+        following = portion(count, sum(taken), most, limit)
+        assert 1 <= following <= min(most, 4 * count)
+        if following > 1 and len(taken) == count:
+            assert following * sum(taken) / count <= limit
+        if following < min(most, 4 * count) and len(taken) == count:
+            assert (following + 1) * largest > limit, "a portion is kept small by large documents only"
+        count = following
+
+
+def test_documents_that_are_gone_make_the_next_portion_no_smaller() -> None:
+    assert portion(10, 0, 1000, 1 << 20) == 40
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, unique=True), st.integers(0, 10_000), st.integers(1, 3000))
+def test_shares_hold_every_shard_once_and_about_as_many_documents(shards: list[int], documents: int, most: int) -> None:
+    made = shares(shards, documents, most)
+    assert sorted(shard for share in made for shard in share) == sorted(shards)
+    assert max(map(len, made)) - min(map(len, made)) <= 1
+    assert len(made) == 1 or documents > most
+    assert documents <= most * len(made) or len(made) == len(shards)
 
 
 def test_nothing_makes_no_batch() -> None:
