@@ -6,6 +6,7 @@ file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from random import Random
 from time import perf_counter
@@ -29,6 +30,9 @@ _PARTS_AT_MOST: Final = 16
 _FORM_HELD_AT_MOST: Final = 1 << 20
 """Bytes of a form in which nothing is found yet: its head, the heads of its parts, what follows its end."""
 _FORM_PIECE: Final = 1 << 16
+_BLANKS: Final = re.compile(rb"[ \t]*")
+_MAY_END: Final = re.compile(rb"-|[ \t]*")
+"""What may stand behind a boundary before its line is known to be one: half of what ends a form, or blanks."""
 
 
 def is_upload(scope: Scope) -> bool:
@@ -75,22 +79,75 @@ class DumpUpload:
             log_request(own_id, "POST", PATH, status, (perf_counter() - started) * 1000.0)
 
 
+class _Form:
+    """A form, taken apart as it comes, wherever it is cut.
+
+    Werkzeug (3.1.9, the newest there is) takes the line break before a boundary for data when the bytes it has end
+    behind the boundary and before the end of its line. So a line that may become one waits here for its rest.
+    """
+
+    def __init__(self, boundary: bytes) -> None:
+        self._decoder = MultipartDecoder(boundary, max_form_memory_size=_FORM_HELD_AT_MOST, max_parts=_PARTS_AT_MOST)
+        self._delimiter = b"--" + boundary
+        self._waiting = b""
+
+    def events(self, chunk: bytes, *, ended: bool) -> Iterable[Event]:
+        """What the form tells of, once it has these bytes too.
+
+        In pieces, since the decoder counts what it holds before it looks. `RequestEntityTooLarge` for more than may be
+        held, `ValueError` for what is no form.
+        """
+        for start in range(0, len(chunk), _FORM_PIECE):
+            piece = self._waiting + chunk[start : start + _FORM_PIECE]
+            end = self._unfinished_line(piece)
+            self._waiting = piece[end:]
+            if len(self._waiting) > _FORM_HELD_AT_MOST:
+                raise RequestEntityTooLarge
+            if end:
+                self._decoder.receive_data(piece[:end])
+                yield from self._told()
+        if ended:
+            self._decoder.receive_data(self._waiting)
+            self._decoder.receive_data(None)
+            yield from self._told()
+
+    def _unfinished_line(self, piece: bytes) -> int:
+        """Where a line begins, its line break included, that may yet become a boundary; else where the piece ends."""
+        start, line = _last_line(piece)
+        if start < 0 or not (self._delimiter.startswith(line) or self._is_behind(line, _MAY_END)):
+            return len(piece)
+        if not line and self._is_behind(_last_line(piece[:start])[1], _BLANKS):
+            return len(piece)  # the line break is the boundary's own
+        return start
+
+    def _is_behind(self, line: bytes, behind: re.Pattern[bytes]) -> bool:
+        return line.startswith(self._delimiter) and behind.fullmatch(line, len(self._delimiter)) is not None
+
+    def _told(self) -> Iterable[Event]:
+        while not isinstance(event := self._decoder.next_event(), NeedData | Epilogue):
+            yield event
+
+
+def _last_line(piece: bytes) -> tuple[int, bytes]:
+    """What follows the last line break, and where that begins; -1 if there is none."""
+    at = max(piece.rfind(b"\n"), piece.rfind(b"\r"))
+    return (at - 1 if piece[at - 1 : at + 1] == b"\r\n" else at), piece[at + 1 :]
+
+
 class _Body:
     """The bytes of the dump, out of the form if it is in one."""
 
     def __init__(self, receive: Receive, content_type: bytes) -> None:
         self._receive = receive
         self._ended = False
-        self._form: MultipartDecoder | None = None
+        self._form: _Form | None = None
         self._in_file = self._found = False
         kind, options = parse_options_header(content_type.decode("latin-1"))
         if kind == "multipart/form-data":
             boundary = options.get("boundary", "")
             if not boundary:
                 raise _bad("The form does not name its boundary.")
-            self._form = MultipartDecoder(
-                boundary.encode("latin-1", "replace"), max_form_memory_size=_FORM_HELD_AT_MOST, max_parts=_PARTS_AT_MOST
-            )
+            self._form = _Form(boundary.encode("latin-1", "replace"))
 
     async def next(self) -> bytes:
         """The next bytes; none at the end. `ClientDisconnected` when the rest does not come."""
@@ -105,9 +162,9 @@ class _Body:
                 return data
         return b""
 
-    def _out_of_form(self, form: MultipartDecoder, chunk: bytes) -> bytes:
+    def _out_of_form(self, form: _Form, chunk: bytes) -> bytes:
         try:
-            found = b"".join(self._file_data(_events(form, chunk, ended=self._ended)))
+            found = b"".join(self._file_data(form.events(chunk, ended=self._ended)))
         except RequestEntityTooLarge:
             raise _bad(
                 f"The form cannot be read: it has more than {_PARTS_AT_MOST} parts, or more than {_FORM_HELD_AT_MOST} "
@@ -128,21 +185,6 @@ class _Body:
             elif isinstance(event, Data) and self._in_file:
                 yield event.data
                 self._in_file = event.more_data
-
-
-def _events(form: MultipartDecoder, chunk: bytes, *, ended: bool) -> Iterable[Event]:
-    """What the form tells of, once it has these bytes too; in pieces, since it counts what it holds before it looks."""
-    for start in range(0, len(chunk), _FORM_PIECE):
-        form.receive_data(chunk[start : start + _FORM_PIECE])
-        yield from _told(form)
-    if ended:
-        form.receive_data(None)
-        yield from _told(form)
-
-
-def _told(form: MultipartDecoder) -> Iterable[Event]:
-    while not isinstance(event := form.next_event(), NeedData | Epilogue):
-        yield event
 
 
 def _if_exists(query: bytes) -> IfExists:
