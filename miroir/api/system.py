@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -13,12 +14,15 @@ from miroir.api.reading import no_node
 from miroir.api.routing import Router
 from miroir.api.statistics import IndexStatistics, index_statistics, total
 from miroir.cluster import Cluster
+from miroir.errors import ApiError
 from miroir.http import ExchangeError
 from miroir.indexes import Index, Registry, check_uid
 from miroir.nodes import NodeAnswerError
 from miroir.search import DocumentReader
 
-_VERSION_KEPT_S = 60.0
+_VERSION_KEPT_S: Final = 60.0
+_COUNTED_AT_ONCE: Final = 8
+"""Indexes whose documents are counted side by side; for each of them every node is asked."""
 
 
 class SystemResource:
@@ -95,20 +99,18 @@ class SystemResource:
     async def stats(self, request: Request) -> Response:
         """Every index the key covers in documents, not copies; sizes as they are on the disks."""
         by_node = await self._node_stats()
-        found: dict[str, Any] = {}
         shown = [index for index in self._registry.all_for_reads() if request.access.covers(index.uid)]
         updates = [stats["lastUpdate"] or "" for stats in by_node.values()]
         if request.access.visible is not None:
             updates = [index.row.updated_at for index in shown]
-        for index in shown:
-            found[index.uid] = (await self._index(index, by_node)).view()
+        found = await self._counted(shown, by_node)
         return json_response(
             200,
             {
                 "databaseSize": sum(stats["databaseSize"] for stats in by_node.values()),
                 "usedDatabaseSize": sum(stats["usedDatabaseSize"] for stats in by_node.values()),
                 "lastUpdate": max(updates, default="") or None,
-                "indexes": found,
+                "indexes": {index.uid: each.view() for index, each in zip(shown, found, strict=True)},
             },
         )
 
@@ -119,10 +121,32 @@ class SystemResource:
         self._registry.get_for_reads(uid)
         by_node = await self._node_stats()
         index = self._registry.get_for_reads(uid)
-        found = [await self._index(each, by_node) for each in index.members or (index,)]
-        return json_response(200, total(found).view())
+        return json_response(200, total(await self._counted(index.members or (index,), by_node)).view())
 
-    async def _index(self, index: Index, by_node: dict[str, dict[str, Any]]) -> IndexStatistics:
+    async def _counted(
+        self, indexes: Sequence[Index], by_node: Mapping[str, Mapping[str, Any]]
+    ) -> list[IndexStatistics]:
+        """Of each index, in their order. The first `ApiError` ends it."""
+        found: dict[int, IndexStatistics] = {}
+        refusals: list[ApiError] = []
+        waiting = iter(enumerate(indexes))
+
+        async def work() -> None:
+            try:
+                for place, index in waiting:
+                    found[place] = await self._index(index, by_node)
+            except ApiError as refusal:
+                refusals.append(refusal)
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(_COUNTED_AT_ONCE, len(indexes))):
+                nursery.start_soon(work)
+        if refusals:
+            raise refusals[0]
+        return [found[place] for place in range(len(indexes))]
+
+    async def _index(self, index: Index, by_node: Mapping[str, Mapping[str, Any]]) -> IndexStatistics:
         documents, _ = await self._documents.count(index)
         placement = self._cluster.placement(index.row.shards)
         said = {
