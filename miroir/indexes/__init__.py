@@ -8,10 +8,12 @@ from miroir.indexes.garbage import GarbageCollector
 from miroir.indexes.moves import Swap
 from miroir.indexes.naming import Naming
 from miroir.indexes.node_index import NodeIndex
+from miroir.indexes.node_texts import client_text, refusal_of
 from miroir.indexes.registry import Index, Registry, index_not_found, wish_of
-from miroir.indexes.service import IndexService, check_uid, client_text, is_uid, refusal_of
+from miroir.indexes.service import IndexService
 from miroir.indexes.settings_changes import SettingsChanges
 from miroir.indexes.strays import Strays
+from miroir.indexes.uids import check_uid, is_uid
 from miroir.indexes.versions import NodeVersions
 from miroir.indexes.view import IndexView
 

@@ -17,7 +17,8 @@ import trio
 from miroir.errors import miroir_error, node_error
 from miroir.indexes.alias_conflicts import conflict
 from miroir.indexes.registry import Registry
-from miroir.indexes.service import IndexService, check_uid
+from miroir.indexes.service import IndexService
+from miroir.indexes.uids import check_uid
 from miroir.store import AliasKind, AliasRow, MappingChanged, NameTaken, Store
 from miroir.tasks import now_text
 

@@ -6,7 +6,6 @@ physical index gets a new name with every incarnation, so a deletion that a node
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -22,18 +21,16 @@ from miroir.errors import ApiError, ErrorBody, miroir_error, node_error
 from miroir.http import ExchangeError
 from miroir.indexes.alias_conflicts import check_free_of_aliases, check_unaliased
 from miroir.indexes.node_index import NodeIndex
+from miroir.indexes.node_texts import refusal_of
 from miroir.indexes.registry import Index, Registry, index_not_found
-from miroir.indexes.settings import clean_error_of, clean_message
-from miroir.indexes.view import IndexView
-from miroir.nodes import NodeAnswerError, error_of
+from miroir.indexes.uids import check_uid
+from miroir.nodes import NodeAnswerError
 from miroir.store import Held, IndexRow, MappingChanged, NewTask, Store, StoreError, TaskRow, current_claim
 from miroir.tasks import COPIES_NOTE, TaskTracker, now_text
 from miroir.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-_UID: Final = re.compile(r"[A-Za-z0-9_-]{1,512}")
-_HIDDEN_PREFIX: Final = "_miroir"
 _LOOK_S: Final = 2.0
 
 
@@ -411,45 +408,3 @@ class IndexService:
         return await self._tracker.register(
             NewTask(uid, type, details, now, status="failed", error=error, started_at=now, finished_at=now)
         )
-
-
-def refusal_of(index: Index, status: int, body: bytes) -> ApiError:
-    """A node's error about a physical index, as an error about the index that clients know."""
-    return refusal_about(index.view, status, body)
-
-
-def refusal_about(view: IndexView, status: int, body: bytes) -> ApiError:
-    """The same about an index with the settings of `view`."""
-    cleaned = clean_error_of(body, view)
-    text = cleaned.decode(errors="replace") or "A node refused."
-    return error_of(status, cleaned) or node_error(status, "internal", text, type="internal")
-
-
-def client_text(registry: Registry, task: TaskRow, text: str) -> str:
-    """A text a node wrote about a task, as a text about the index that clients know."""
-    physical_uid = task.physical_uid or ""
-    index = registry.behind(physical_uid)
-    if index is None:
-        return clean_message(text, uid=task.index_uid or "", physical_uid=physical_uid, hidden=())
-    view = index.ahead
-    return clean_message(
-        text, uid=index.uid, physical_uid=physical_uid, hidden=view.unlisted, added_rules=view.added_rules
-    )
-
-
-def is_uid(uid: str) -> bool:
-    """Whether a node takes this for an index uid."""
-    return _UID.fullmatch(uid) is not None
-
-
-def check_uid(uid: str) -> None:
-    """Refuse what a node would refuse as an index uid, and our own hidden names."""
-    if is_uid(uid) and not uid.startswith(_HIDDEN_PREFIX):
-        return
-    reason = (
-        "is reserved for Miroir itself"
-        if uid.startswith(_HIDDEN_PREFIX)
-        else "is not a valid index uid. Index uid can be an integer or a string containing only alphanumeric "
-        "characters, hyphens (-) and underscores (_), and can not be more than 512 bytes"
-    )
-    raise node_error(400, "invalid_index_uid", f"`{uid}` {reason}.")

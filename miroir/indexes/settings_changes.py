@@ -18,8 +18,9 @@ import msgspec
 from miroir.cluster import Cluster, NodeRefusal, Operation, Writer
 from miroir.errors import miroir_error
 from miroir.indexes.node_index import NodeIndex
+from miroir.indexes.node_texts import refusal_about
 from miroir.indexes.registry import Index, Proposed, Registry, index_not_found
-from miroir.indexes.service import IndexService, refusal_about
+from miroir.indexes.service import IndexService
 from miroir.indexes.settings import apply_change, check_reserved
 from miroir.indexes.task_details import settings_details
 from miroir.indexes.versions import NodeVersions
