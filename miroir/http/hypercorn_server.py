@@ -4,10 +4,9 @@ Hypercorn parses and frames; what it leaves open is closed here. The parser unde
 chunked coding, any Host and target, and any number of headers, so what it made of a head is judged once more by the
 rules of `request_parser`. What no rule can see any more by then has one meaning only: folded headers, lines that end
 in a bare LF, trailers. Hypercorn limits neither bodies nor the time they take, and its streams do not hear of a
-shutdown; `receive` sees to that. It runs a lifespan of its own, and there must be only
-one, so its connections are served without its front door (`hypercorn.trio.serve`). And it shields its sends from
-cancellation, so that one client which does not read could hold a shutdown for ever: after the grace the sockets are
-closed under it.
+shutdown; `receive` sees to that. It runs a lifespan of its own, and there must be only one, so its connections are
+served without its front door (`hypercorn.trio.serve`). And it shields its sends from cancellation, so that one client
+which does not read could hold a shutdown for ever: after the grace the sockets are closed under it.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from miroir.errors import ApiError
 from miroir.http.asgi import ASGIApp, BodyLimit, Message, Receive, Scope, Send
 from miroir.http.limits import ServerLimits
 from miroir.http.refusals import payload_too_large
-from miroir.http.request_parser import Refused, judge_head
+from miroir.http.request_parser import Refused, RequestHead, judge_head
 from miroir.http.server import Listener
 
 _log = logging.getLogger(__name__)
@@ -123,15 +122,21 @@ class _Bounded:
         self._stop = stop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return  # a WebSocket offer is refused by not taking it
+        offers = scope["type"] == "websocket"
+        if offers:
+            scope, receive, send = _without_offer(scope, receive, send)
+        elif scope["type"] != "http":
+            return
         closable = scope["http_version"] != "2"
-        refused = _judge(scope, self._limits)
+        head = _judge(scope, self._limits)
+        has_rest = offers or not isinstance(head, RequestHead) or head.content_length != 0
         limit = self._limits.max_body_bytes if self._body_limit is None else self._body_limit(scope)
-        cycle = _Cycle(receive, send, limit, self._limits.body_idle_timeout_s, self._stop, closable=closable)
-        if refused is not None:
-            _log.debug("refused a request: %s", refused.reason)
-            await cycle.refuse(refused.status)
+        cycle = _Cycle(
+            receive, send, limit, self._limits.body_idle_timeout_s, self._stop, closable=closable, has_rest=has_rest
+        )
+        if isinstance(head, Refused):
+            _log.debug("refused a request: %s", head.reason)
+            await cycle.refuse(head.status)
             return
         try:
             await self._app(scope, cycle.receive, cycle.send)
@@ -144,10 +149,12 @@ class _Bounded:
             await cycle.send({"type": "http.response.body", "body": orjson.dumps(error.body())})
 
 
-def _judge(scope: Scope, limits: ServerLimits) -> Refused | None:
-    """A refusal, or the scope is now what our own server would have made of the request."""
+def _judge(scope: Scope, limits: ServerLimits) -> RequestHead | Refused | None:
+    """A refusal, or the scope is now what our own server would have made of the head. None in HTTP/2, which frames
+    unambiguously, and of which the h2 library checks the rest.
+    """
     headers: list[tuple[bytes, bytes]] = scope["headers"]
-    if scope["http_version"] == "2":  # framed unambiguously, and the h2 library checks the rest
+    if scope["http_version"] == "2":
         return Refused(431, "too many headers") if len(headers) > limits.max_headers else None
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
     head = judge_head(
@@ -158,11 +165,25 @@ def _judge(scope: Scope, limits: ServerLimits) -> Refused | None:
         max_head_bytes=limits.max_head_bytes,
         max_headers=limits.max_headers,
     )
-    if isinstance(head, Refused):
-        return head
-    path = unquote(head.raw_path.decode("ascii"))
-    scope.update(path=path, raw_path=head.raw_path, query_string=head.query_string, headers=head.headers)
-    return None
+    if isinstance(head, RequestHead):
+        path = unquote(head.raw_path.decode("ascii"))
+        scope.update(path=path, raw_path=head.raw_path, query_string=head.query_string, headers=head.headers)
+    return head
+
+
+def _without_offer(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """The request as which a WebSocket's offer is answered: as if nothing had been offered."""
+
+    async def receive_http() -> Message:
+        if (await receive())["type"] == "websocket.connect":
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.disconnect"}
+
+    async def send_http(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    scheme = "https" if scope["scheme"] == "wss" else "http"
+    return {**scope, "type": "http", "method": "GET", "scheme": scheme}, receive_http, send_http
 
 
 class _Cycle:
@@ -177,13 +198,16 @@ class _Cycle:
         stop: trio.Event,
         *,
         closable: bool,
+        has_rest: bool,
     ) -> None:
+        """`has_rest`: something may follow the head, which is not worth a connection if the app does not want it."""
         self._receive = receive
         self._send = send
         self._limit = limit
         self._idle_timeout_s = idle_timeout_s
         self._stop = stop
         self._closable = closable
+        self._has_rest = has_rest
         self._received = 0
         self._body_ended = False
         self._is_stream = False
@@ -217,8 +241,7 @@ class _Cycle:
 
     async def send(self, message: Message) -> None:
         """Hypercorn hands the body over in a short queue, and a full one would hold up the answer's end as well."""
-        if not (self.answering or self._body_ended) and self._closable:
-            # What is left of the body is not worth a connection.
+        if self._has_rest and not (self.answering or self._body_ended) and self._closable:
             message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
         self.answering = True
         more = message.get("more_body", False)

@@ -134,6 +134,35 @@ async def test_the_app_sees_what_our_own_server_shows() -> None:
     assert scope["headers"] == [(b"host", b"h"), (b"content-length", b"2")]
 
 
+async def unread(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the path, whatever is sent."""
+    await reply(send, scope["raw_path"])
+
+
+async def test_pipelined_requests_whose_bodies_nobody_reads_are_answered_in_order() -> None:
+    async with running(unread) as server:
+        client = await server.connect()
+        post = b"POST /post HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+        await client.send(GET % b"one" + post + GET % b"two")
+        for path in (b"/one", b"/post", b"/two"):
+            status, headers, body = await client.answer()
+            assert (status, body) == (200, path)
+            assert b"connection" not in headers
+
+
+@pytest.mark.parametrize("app", [echo, unread])
+async def test_a_websocket_is_answered_as_if_it_were_none(app: ASGIApp) -> None:
+    async with running(app) as server:
+        client = await server.connect()
+        await client.send(
+            b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        status, _, body = await client.answer()
+        assert (status, body[:2]) == (200, b"/a")
+        assert await client.rest() == b""
+
+
 async def test_too_many_headers_in_http_2() -> None:
     async with (
         running(echo, limits=LIMITS, tls=server_tls(CERTIFICATE, CERTIFICATE, protocols=HTTP_2)) as server,
