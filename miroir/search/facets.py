@@ -26,6 +26,11 @@ Number: TypeAlias = tuple[float, bool]
 _SCANNED: Final = 3000
 """Up to this many candidates a node collects numbers as texts and orders them so; above, it orders them as numbers."""
 
+_LONGEST: Final = 468
+"""Bytes of a text that a node files it under: what follows does not fit into a key of its storage."""
+_MOST_BYTES: Final = 4
+"""That a character takes in UTF-8."""
+
 # What Rust's `trim` takes off: Unicode White_Space. (Python's `strip` also takes U+001C-001F.)
 _WHITE: Final = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029"
@@ -66,9 +71,15 @@ class FacetPlan:
 
 @lru_cache(maxsize=1 << 15)
 def normalise(text: str) -> str:
-    """The key under which Meilisearch files a facet text."""
+    """The key under which Meilisearch files a facet text; of long ones only the beginning counts."""
     text = text.strip(_WHITE)
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKD", text).lower()
+    filed = text.lower() if text.isascii() else unicodedata.normalize("NFKD", text).lower()
+    return filed if len(filed) <= _LONGEST // _MOST_BYTES else _beginning(filed)
+
+
+def _beginning(text: str) -> str:
+    raw = text.encode("utf-8", "surrogatepass")
+    return text if len(raw) <= _LONGEST else raw[:_LONGEST].decode("utf-8", "ignore")
 
 
 def facet_number(number: float) -> Number:

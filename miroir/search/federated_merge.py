@@ -190,7 +190,7 @@ class _Presenter:
             orjson.dumps(found.uid),
             found.position,
             bytes(hit.scores.weighted_ranking_score),
-            b',"weightedScoreValues":%s' % orjson.dumps(hit.values) if self._shows_values else b"",
+            b',"weightedScoreValues":%s' % msgspec.json.encode(hit.values) if self._shows_values else b"",
         )
         if ends:
             return b"%s,%s}" % (shown[:-1], member) if len(shown) > 2 else b"{%s}" % member

@@ -28,8 +28,6 @@ _GEO: Final = "_geo"
 _NUMBER: Final = 0
 _TEXT: Final = 1
 _NOWHERE: Final = (2,)
-_LONGEST_TEXT: Final = 468
-"""Bytes of a text that a node sorts by: what follows does not fit into a key of its storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def _elements(document: Mapping[str, Any], criterion: Criterion) -> list[Key]:
         elif isinstance(leaf, int | float):
             numbers.append(float(leaf))
         elif leaf:  # one of blanks counts, though nothing is left of it
-            texts.append(_sortable(leaf))
+            texts.append(normalise(leaf))
     elements: list[Key] = []
     if numbers:
         most = (max if criterion.descending else min)(numbers, key=facet_number)
@@ -124,13 +122,6 @@ def _elements(document: Mapping[str, Any], criterion: Criterion) -> list[Key]:
     if texts:
         elements.append((_TEXT, Descending(max(texts)) if criterion.descending else min(texts)))
     return elements
-
-
-def _sortable(text: str) -> str:
-    """A text as a node files it, cut where its storage cuts it."""
-    text = normalise(text)
-    raw = text.encode("utf-8", "surrogatepass")
-    return text if len(raw) <= _LONGEST_TEXT else raw[:_LONGEST_TEXT].decode("utf-8", "ignore")
 
 
 def _coordinates(document: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -74,7 +74,8 @@ def _without_dropped(buckets: dict[str, Buckets], stats: Stats, dropped: Sequenc
             continue
         if part.numbers:
             found = [float(text) for text in part.numbers]
-            stats[name] = (orjson.dumps(min(found, key=facet_number)), orjson.dumps(max(found, key=facet_number)))
+            low, high = min(found, key=facet_number), max(found, key=facet_number)
+            stats[name] = (msgspec.json.encode(low), msgspec.json.encode(high))  # a node's way: 1e17, not 1e+17
         else:
             del stats[name]
     return stats

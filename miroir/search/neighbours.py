@@ -160,7 +160,7 @@ def merge_neighbours(answers: Sequence[Sequence[NodeAnswer]], asked: Neighbours)
 
 
 def _with_score(hit: bytes, similarity: float, asked: Neighbours) -> bytes:
-    score = orjson.dumps(similarity)
+    score = msgspec.json.encode(similarity)
     members = []
     if asked.keep_score:
         members.append(b'"_rankingScore":%s' % score)

@@ -13,7 +13,7 @@ SETTINGS: dict[str, Any] = {
     "filterableAttributes": ["number", "mixed", "group"],
     "sortableAttributes": ["number", "mixed"],
 }
-NUMBERS = [0, -0.0, 0.0, 1, -1, 1e5, -0.0, 1e21, 2**53 + 1, 0.1, 5e-324, -0.0, 0]
+NUMBERS = [1e21, 0, -0.0, 2**64 - 1, 0.0, 1, -1, 1e5, -0.0, 2**53 + 1, 0.1, 5e-324, -0.0, 0]
 NESTED: list[Any] = [
     {"l": []},
     {"l": [1, "x"]},
@@ -62,6 +62,7 @@ def test_minus_zero_is_a_number_of_its_own(twins: Twins) -> None:
         for facets in (None, ["number"])
         for condition in ("", "group = 1", "number >= 0")
     ]
+    searches.append({"distinct": "group", "hitsPerPage": 40, "facets": ["number"]})
     lists = [{"sort": [f"{name}:{way}"]} for name in ("number", "mixed") for way in ("asc", "desc")]
     assert_none(
         [
@@ -88,6 +89,30 @@ def test_objects_and_lists_are_cut_to_paths_as_a_node_cuts_them(twins: Twins) ->
             twins.difference("POST", f"/indexes/{index}/documents/fetch", {"fields": paths, "limit": 100})
         )
     assert_none(differences)
+
+
+def test_of_long_texts_the_beginning_counts(twins: Twins) -> None:
+    texts = [
+        f"{letter * most}{tail}" for letter, most in (("x", 600), ("x", 467), ("é", 300)) for tail in ("a", "b", "c")
+    ]
+    documents = [{"id": key, "mixed": text, "group": key % 5} for key, text in enumerate([*texts, "x", *texts])]
+    index = twins.load(SETTINGS, documents)
+    searches: list[dict[str, Any]] = [
+        {"facets": ["group"]},
+        {"distinct": "mixed", "hitsPerPage": 40},
+        {"distinct": "mixed", "hitsPerPage": 40, "attributesToRetrieve": ["id"], "facets": ["group"]},
+        {"sort": ["mixed:asc"], "showRankingScoreDetails": True},
+        {"sort": ["mixed:desc"], "showRankingScoreDetails": True},
+    ]
+    assert_none([twins.difference("POST", f"/indexes/{index}/search", body) for body in searches])
+    found = []
+    for api in (twins.plain, twins.miroir):  # which of several texts stands for them is no matter
+        counts = api.search(index, facets=["mixed"])["facetDistribution"]["mixed"]
+        hits = api.post(f"/indexes/{index}/facet-search", {"facetName": "mixed"})["facetHits"]
+        found.append(
+            [[(text[:10], count) for text, count in counts.items()], [(h["value"][:10], h["count"]) for h in hits]]
+        )
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("order", ["alpha", "count"])
