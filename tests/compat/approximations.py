@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 from miroir.search.facets import normalise, number_text
@@ -18,6 +19,9 @@ from tests.compat.corpus import Document
 
 _ESTIMATES: Final = ("estimatedTotalHits", "facetDistribution", "facetStats", "facetHits")
 _TOTALS: Final = (*_ESTIMATES, "totalHits", "totalPages")
+
+_TREE: Final = 20
+"""So many numbers, or texts, of an attribute a node keeps in a tree of more than one level."""
 
 Fold = Callable[[Any, Case], Any]
 Check = Callable[[Any, Any], Iterator[str]]
@@ -36,6 +40,8 @@ class Knowledge:
     """Where the same number stands as number and as text."""
     many_valued: frozenset[str]
     """Where a document may have several values."""
+    wide: frozenset[str]
+    """Where there are so many values that a node keeps them in a tree."""
 
     @classmethod
     def of(cls, documents: Sequence[Document]) -> Knowledge:
@@ -55,6 +61,7 @@ class Knowledge:
             frozenset(path for path, found in values.items() if _has_spellings(found)),
             frozenset(path for path, found in values.items() if _has_numbers_as_texts(found)),
             frozenset(many_valued),
+            frozenset(path for path, found in values.items() if _is_wide(found)),
         )
 
 
@@ -112,6 +119,12 @@ def _has_numbers_as_texts(values: Sequence[Any]) -> bool:
     return any(isinstance(leaf, str) and leaf in numbers for leaf in values)
 
 
+def _is_wide(values: Sequence[Any]) -> bool:
+    texts = {normalise(leaf) for leaf in values if isinstance(leaf, str)}
+    numbers = {float(leaf) for leaf in values if isinstance(leaf, int | float) and not isinstance(leaf, bool)}
+    return max(len(texts), len(numbers)) >= _TREE
+
+
 def _faceted(case: Case, paths: Collection[str]) -> bool:
     """Whether an answer counts the values of one of these paths."""
     if case.route == "facet-search":
@@ -145,6 +158,33 @@ def _without_numbers(answer: Any, _case: Case) -> Any:
         answer["facetDistribution"][name] = {text: count for text, count in values.items() if not _is_number(text)}
     if "facetHits" in answer:
         answer["facetHits"] = [hit for hit in answer["facetHits"] if not _is_number(hit["value"])]
+    return answer
+
+
+def _by_count(case: Case, path: str) -> bool:
+    """Whether the values of a facet come by count. A node looks up only names asked for literally."""
+    orders, facets = case.variant.settings.get("faceting", {}).get("sortFacetValuesBy", {}), case.body["facets"]
+    everywhere = orders.get("*", "alpha")
+    found: str = orders.get(path, everywhere) if path in facets and "*" not in facets else everywhere
+    return found == "count"
+
+
+def _counts_a_tree(case: Case, known: Knowledge) -> bool:
+    return _searches(case) and any(_faceted(case, {path}) and _by_count(case, path) for path in known.wide)
+
+
+def _in_order_of_names(answer: Any, case: Case) -> Any:
+    """Values of one count in the order of their names; where some are cut off, those of the least count unnamed."""
+    most = case.variant.settings.get("faceting", {}).get("maxValuesPerFacet", 100)
+    for name, values in answer.get("facetDistribution", {}).items():
+        if not _by_count(case, name):
+            continue
+        ordered: dict[str, int] = {}
+        for count, of_one_count in groupby(values.items(), key=lambda item: item[1]):
+            texts = sorted(text for text, _ in of_one_count)
+            is_cut = len(values) >= most and count == min(values.values())
+            ordered |= {f"one of {count}: {place}" if is_cut else text: count for place, text in enumerate(texts)}
+        answer["facetDistribution"][name] = ordered
     return answer
 
 
@@ -291,6 +331,7 @@ APPROXIMATIONS: Final = (
         lambda case, _: _searches(case) and bool(case.body.get("rankingScoreThreshold")),
         _without_totals,
     ),
+    Approximation("facet values of one count, of many values", _counts_a_tree, _in_order_of_names),
     Approximation(
         "counts of a value that stands both as number and as text",
         lambda case, known: (_searches(case) or _distinct(case) is not None) and _faceted(case, known.numbers_as_texts),

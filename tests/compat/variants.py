@@ -166,6 +166,7 @@ STRICT: Final = Variant(
         "separatorTokens": ["oo"],
         "nonSeparatorTokens": ["-", "&"],
         "facetSearch": False,
+        "faceting": {"maxValuesPerFacet": 60, "sortFacetValuesBy": {"group": "count", "year": "count"}},
         "searchCutoffMs": 30_000,
     },
     primary_key="sku",
