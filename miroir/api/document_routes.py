@@ -67,8 +67,8 @@ class DocumentResource:
 
     async def add(self, request: Request) -> Response:
         """POST replaces, PUT updates; a task."""
-        query = Query(request, _UPLOAD_PARAMETERS, "document")
-        delimiter = query.text("csvDelimiter")
+        with Query(request, _UPLOAD_PARAMETERS, "document") as query:
+            delimiter = query.text("csvDelimiter")
         form = check_content_type(request.headers.get(b"content-type"), delimiter)
         uid = request.params[0]
         check_uid(uid)
@@ -121,17 +121,17 @@ class DocumentResource:
 
     async def list(self, request: Request) -> Response:
         """A page, by query parameters."""
-        query = Query(request, _LIST_PARAMETERS, "document")
-        wanted: dict[str, Any] = {"offset": query.number("offset", 0), "limit": query.number("limit", 20)}
-        sort = query.text("sort")
-        if sort is not None:
-            wanted["sort"] = sort_criteria(sort)
-        for name in ("fields", "ids"):
-            values = query.listed(name, str, star=name == "fields")
-            if values is not None:
-                wanted[name] = values
-        if query.boolean("retrieveVectors", False):
-            wanted["retrieveVectors"] = True
+        with Query(request, _LIST_PARAMETERS, "document") as query:
+            wanted: dict[str, Any] = {"offset": query.number("offset", 0), "limit": query.number("limit", 20)}
+            sort = query.text("sort")
+            if sort is not None:
+                wanted["sort"] = sort_criteria(sort)
+            for name in ("fields", "ids"):
+                values = query.listed(name, str, star=name == "fields")
+                if values is not None:
+                    wanted[name] = values
+            if query.boolean("retrieveVectors", False):
+                wanted["retrieveVectors"] = True
         filter = query.text("filter")
         if filter:
             wanted["filter"] = json_or_text(filter)

@@ -31,8 +31,8 @@ class IndexResource:
 
     async def list(self, request: Request) -> Response:
         """A page of indexes, by uid."""
-        query = Query(request, ("offset", "limit"), "index")
-        offset, limit = query.number("offset", 0), query.number("limit", 20)
+        with Query(request, ("offset", "limit"), "index") as query:
+            offset, limit = query.number("offset", 0), query.number("limit", 20)
         found = [index for index in self._registry.all_for_reads() if request.access.covers(index.uid)]
         return json_response(
             200,

@@ -34,8 +34,8 @@ class KeyResource:
 
     async def list(self, request: Request) -> Response:
         """A page of keys, the newest first."""
-        query = Query(request, ("offset", "limit"), "api_key", _CODES)
-        offset, limit = query.number("offset", 0), query.number("limit", 20)
+        with Query(request, ("offset", "limit"), "api_key", _CODES) as query:
+            offset, limit = query.number("offset", 0), query.number("limit", 20)
         rows = self._keys.all()
         results = [self._view(row) for row in rows[offset : offset + limit]]
         return json_response(200, {"results": results, "offset": offset, "limit": limit, "total": len(rows)})

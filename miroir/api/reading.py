@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 import orjson
 
@@ -94,7 +94,9 @@ def _as_float(found: re.Match[bytes]) -> bytes:
 
 
 class Query:
-    """A query string's members, each read once; what is left over is refused with the names that are known."""
+    """A query string's members. `with Query(...) as query:` ends with the refusal of the first that is wrong, in the
+    order in which they were sent, as a node reads them; one that is not known is wrong.
+    """
 
     def __init__(
         self, request: Request, known: Sequence[str], family: str, codes: Mapping[str, str] = _NO_CODES
@@ -103,9 +105,19 @@ class Query:
         self._values = dict(request.query())
         self._family = family
         self._codes = codes
-        for name in self._values:
-            if name not in known:
-                raise node_error(400, "bad_request", f"Unknown parameter `{name}`: {_expected(name, known)}")
+        self._refusals = {
+            name: node_error(400, "bad_request", f"Unknown parameter `{name}`: {_expected(name, known)}")
+            for name in self._values
+            if name not in known
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for name in self._values if kind is None else ():
+            if name in self._refusals:
+                raise self._refusals[name]
 
     def text(self, name: str) -> str | None:
         """As sent."""
@@ -136,8 +148,14 @@ class Query:
             try:
                 values.append(parse(part))
             except ValueError as failure:
-                raise self._invalid(name, failure, f"[{place}]" if len(parts) > 1 else "") from None
+                self.refuse(name, f"Invalid value in parameter `{name}{_place(place, parts)}`: {failure}")
+                return None
         return None if star and "*" in parts else values
+
+    def refuse(self, name: str, message: str) -> None:
+        """Let it end with this refusal, unless one that was sent before it is wrong too."""
+        code = self._codes.get(name) or f"invalid_{self._family}_{_snake(name)}"
+        self._refusals[name] = node_error(400, code, message)
 
     def _read(self, name: str, default: Value, parse: Callable[[str], Value]) -> Value:
         text = self._values.get(name)
@@ -146,11 +164,12 @@ class Query:
         try:
             return parse(text)
         except ValueError as failure:
-            raise self._invalid(name, failure) from None
+            self.refuse(name, f"Invalid value in parameter `{name}`: {failure}")
+            return default
 
-    def _invalid(self, name: str, failure: ValueError, place: str = "") -> ApiError:
-        code = self._codes.get(name) or f"invalid_{self._family}_{_snake(name)}"
-        return node_error(400, code, f"Invalid value in parameter `{name}{place}`: {failure}")
+
+def _place(place: int, parts: Sequence[str]) -> str:
+    return f"[{place}]" if len(parts) > 1 else ""
 
 
 def parse_number(text: str, bits: int = 64) -> int:

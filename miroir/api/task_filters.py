@@ -59,15 +59,15 @@ _ALL_AFTER: Final = "9999-12-31T23:59:59.999999999Z"
 
 def page_of_tasks(request: Request) -> TaskQuery:
     """What `GET /tasks` and `GET /batches` ask for. Refuses as a node does."""
-    query = Query(request, _OF_LISTS, "task", _CODES)
-    limit = query.optional_uid("limit")
-    return replace(
-        _filters(query),
-        start=query.optional_uid("from"),
-        limit=20 if limit is None else limit,
-        visible=request.access.visible,
-        reverse=query.boolean("reverse", False),
-    )
+    with Query(request, _OF_LISTS, "task", _CODES) as query:
+        limit = query.optional_uid("limit")
+        return replace(
+            _filters(query),
+            start=query.optional_uid("from"),
+            limit=20 if limit is None else limit,
+            visible=request.access.visible,
+            reverse=query.boolean("reverse", False),
+        )
 
 
 def selection(request: Request, action: str) -> TaskQuery:
@@ -75,8 +75,8 @@ def selection(request: Request, action: str) -> TaskQuery:
 
     At least one filter must be there, though it may say `*`.
     """
-    query = Query(request, _OF_SELECTIONS, "task", _CODES)
-    filters = _filters(query)
+    with Query(request, _OF_SELECTIONS, "task", _CODES) as query:
+        filters = _filters(query)
     if not any(query.text(name) is not None for name in _OF_SELECTIONS):
         raise node_error(
             400,
@@ -163,12 +163,12 @@ def _moment(query: Query, name: str) -> str | None:
     try:
         return moment(text, end_of_day=name.startswith("after"))
     except ValueError:
-        raise node_error(
-            400,
-            f"invalid_task_{_snake(name)}",
+        query.refuse(
+            name,
             f"Invalid value in parameter `{name}`: `{text}` is an invalid date-time. "
             "It should follow the YYYY-MM-DD or RFC 3339 date-time format.",
-        ) from None
+        )
+        return None
 
 
 def moment(text: str, *, end_of_day: bool) -> str:
@@ -187,10 +187,6 @@ def moment(text: str, *, end_of_day: bool) -> str:
         return _ALL_BEFORE
     date.fromisoformat(parts[1])
     return text
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"([A-Z])", lambda letter: "_" + letter[1].lower(), name)
 
 
 def page_view(views: Mapping[int, object], total: int, limit: int, following: int | None) -> dict[str, object]:

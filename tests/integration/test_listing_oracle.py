@@ -87,6 +87,10 @@ BY_DISTANCE: list[list[str]] = [
 ]
 WINDOWS = ((0, 1500), (0, 20), (1, 20), (30, 17), (220, 5), (600, 40), (660, 3), (1100, 100))
 QUERIES = [
+    "limit=x&offset=1.5",
+    "offset=y&limit=x&foo=1",
+    "foo=1&retrieveVectors=x",
+    "fields=id&retrieveVectors=x&limit=-1",
     "", "ids=7,14,7", "ids=", "ids=*", "ids=7, 14", "ids=7&ids=14", "fields=id,n.x&limit=2", "fields=*&limit=2",
     "fields=&limit=2", "sort=u:asc,a:desc&limit=3", "sort=u:asc&limit=30&offset=700&fields=id", "sort=nope:asc",
     "sort=", "sort=_geoPoint(3,3):asc&limit=4", "filter=a=1", 'filter=["a=1",["a=2","a=1"]]', "filter=", "filter=b = 1",

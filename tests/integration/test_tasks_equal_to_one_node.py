@@ -53,6 +53,16 @@ REFUSED_LISTS = [
     "=5",
 ]
 REFUSED_PAGES = ["limit=-1", "limit=abc", "limit=", "limit=4294967296", "from=-1", "from=4294967296", "reverse=1"]
+REFUSED_TWICE = [
+    "from=x&reverse=y",
+    "reverse=y&uids=x",
+    "foo=1&limit=x",
+    "limit=x&foo=1",
+    "types=foo&batchUids=x",
+    "batchUids=x&types=foo",
+    "beforeFinishedAt=x&reverse=y&statuses=z",
+    "indexUids=a%20b&uids=x",
+]
 ACCEPTED = [
     "uids=",
     "uids=,",
@@ -95,7 +105,7 @@ def test_what_a_node_refuses_is_refused_in_its_words(cluster: Callable[..., Clus
     ]
     requests += [
         (method, f"{path}?{query}")
-        for query in REFUSED_PAGES
+        for query in (*REFUSED_PAGES, *REFUSED_TWICE)
         for method, path in (("GET", "/tasks"), ("GET", "/batches"), ("POST", "/tasks/cancel"), ("DELETE", "/tasks"))
     ]
     requests += [

@@ -22,8 +22,8 @@ def query(text: str, codes: dict[str, str] | None = None) -> Query:
 
 def refusal(text: str) -> tuple[str, str]:
     """Code and message with which that query is refused, whatever member is read."""
-    with pytest.raises(ApiError) as caught:
-        read_all(query(text, {"batchUids": "invalid_batch_uids"}))
+    with pytest.raises(ApiError) as caught, query(text, {"batchUids": "invalid_batch_uids"}) as read:
+        read_all(read)
     assert (caught.value.status, caught.value.type) == (400, "invalid_request")
     assert caught.value.link == f"https://docs.meilisearch.com/errors#{caught.value.code}"
     return caught.value.code, caught.value.message
@@ -156,11 +156,12 @@ def test_numbers_of_64_bits_are_read(number: int) -> None:
 
 @given(st.text())
 def test_whatever_stands_there_is_a_number_or_refused(text: str) -> None:
-    read = query(urlencode({"limit": text}))
+    sent = urlencode({"limit": text})
     if re.fullmatch(r"\+?[0-9]+", text) and int(text) < 1 << 64:
-        assert read.number("limit", 20) == int(text)
+        with query(sent) as read:
+            assert read.number("limit", 20) == int(text)
     else:
-        with pytest.raises(ApiError) as caught:
+        with pytest.raises(ApiError) as caught, query(sent) as read:
             read.number("limit", 20)
         assert f"`{text}`" in caught.value.message
 
@@ -187,3 +188,18 @@ def test_counts_in_a_body(body: dict[str, object], sound: bool) -> None:
 )
 def test_minus_zero_is_a_float_as_to_a_node(text: bytes, value: object) -> None:
     assert repr(read_json(text)) == repr(value)  # of numbers, repr tells 0 from 0.0 and that from -0.0
+
+
+@pytest.mark.parametrize("first", ["limit=x", "retrieveVectors=x", "batchUids=x", "nope=1", "fields=x", "offset=x"])
+def test_the_first_that_is_wrong_as_sent_is_named(first: str) -> None:
+    name = first.partition("=")[0]
+    assert f"parameter `{name}`" in refusal(f"{first}&offset=y&nothing=1&fields=y&limit=y&batchUids=y")[1]
+
+
+def test_what_fails_in_between_is_not_covered_up() -> None:
+    def fail(read: Query) -> None:
+        read_all(read)
+        raise LookupError
+
+    with pytest.raises(LookupError), query("limit=x") as read:
+        fail(read)
