@@ -22,7 +22,8 @@ from miroir.stamps import PLACED_FIELD, SEQ_FIELD, last_change, shard_filter, st
 Versions = Mapping[str, str]
 """Primary key as text -> version."""
 
-_PLACED: Final = re.compile(rb'"%s":"[^"]*"' % PLACED_FIELD.encode())
+# Letters of the stamps' alphabet only: a client's own member, deeper inside, may be called the same.
+_PLACED: Final = re.compile(rb'"%s":"(?:\xe2[\x80-\xbf]{2})+"' % PLACED_FIELD.encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,12 @@ def test_landing_leaves_a_text_alone_that_looks_like_the_stamp() -> None:
     assert moved[PLACED_FIELD] == stamp_text(2)
 
 
+def test_landing_leaves_a_member_alone_that_is_called_the_same() -> None:
+    inner = {PLACED_FIELD: "mine"}
+    document = json.dumps({"o": inner, PLACED_FIELD: stamp_text(1)}, separators=(",", ":"), ensure_ascii=False)
+    assert json.loads(landed(document.encode(), 2)) == {"o": inner, PLACED_FIELD: stamp_text(2)}
+
+
 @given(st.lists(st.integers(1, 40)), st.integers(1, 100))
 def test_batches_hold_every_document_once_in_order_and_stay_small(sizes: list[int], limit: int) -> None:
     documents = [json.dumps("x" * size).encode() for size in sizes]
