@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from heapq import heappush, heapreplace
 from heapq import merge as merge_sorted
 from typing import Any, Final
 
@@ -116,6 +117,17 @@ def _united(lists: Sequence[Sequence[FacetHit]], key: Callable[[str], tuple[str,
     return [hit for hit, _ in found.values()]
 
 
+def _most_frequent(walked: Sequence[FacetHit], most: int) -> list[FacetHit]:
+    """As many as a node keeps on its walk, where one that is as frequent as the least frequent kept takes its place."""
+    kept: list[tuple[int, str]] = []
+    for hit in walked:
+        if len(kept) < most:
+            heappush(kept, (hit.count, hit.value))
+        elif kept and hit.count >= kept[0][0]:
+            heapreplace(kept, (hit.count, hit.value))
+    return [FacetHit(value, count) for count, value in sorted(kept, reverse=True)]
+
+
 def winners_search(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The search whose hits are counted for a facet search: all if exhaustive, else what it takes to find twenty.
 
@@ -133,12 +145,13 @@ def merge_facet_search(
 
     `counts`: of each value, by what it is filed under, in place of the nodes' sums; one without any is left out.
     """
-    hits = _united([answer.facet_hits for answer in answers], _filed_key if asked.facet_query is None else words_key)
+    key = _filed_key if asked.facet_query is None else words_key
+    hits = _united([answer.facet_hits for answer in answers], key)
     if counts is not None:
         counted = [FacetHit(hit.value, counts.get(normalise(hit.value), 0)) for hit in hits]
         hits = [hit for hit in counted if hit.count]
     if asked.by_count:
-        hits.sort(key=lambda hit: (hit.count, hit.value), reverse=True)
+        hits = _most_frequent(sorted(hits, key=lambda hit: key(hit.value)), asked.max_values)
     echoed = bytes(answers[0].facet_query) if answers else orjson.dumps(asked.facet_query)
     return b'{"facetHits":%s,"facetQuery":%s,"processingTimeMs":%d}' % (
         msgspec.json.encode(hits[: asked.max_values]),

@@ -112,6 +112,28 @@ def test_few_values_by_count(twins: Twins, hiding: str) -> None:
     assert_none([twins.difference("POST", f"/indexes/{hiding}/facet-search", body) for body in bodies])
 
 
+def test_equally_frequent_values_at_the_cut(twins: Twins) -> None:
+    """Filed in another order than that of their letters as written."""
+    values = ["％", "ѐ", "x", "A", "b", "é", "z", "Ζ", "à", "B\u0301", "½", "ｚz"]
+    documents = [{"id": key, "brand": value, "rating": key % 7} for key, value in enumerate(values * 4)]
+    index = twins.load({"filterableAttributes": ["brand", "rating"]}, documents)
+    differences = []
+    for most in (1, 2, 3, 4, 7, 11, 12, 13):
+        faceting = {"maxValuesPerFacet": most, "sortFacetValuesBy": {"*": "count"}}
+        for api in (twins.plain, twins.miroir):
+            api.update_settings(index, {"faceting": faceting})
+        for narrowed in (
+            {},
+            {"filter": "rating < 2"},
+            {"filter": "rating = 3"},
+            {"facetQuery": "b"},
+            {"facetQuery": "z"},
+        ):
+            body = {"facetName": "brand", **narrowed}
+            differences.append(twins.difference("POST", f"/indexes/{index}/facet-search", body))
+    assert_none(differences)
+
+
 @pytest.mark.allow_stamps  # a refusal repeats the name it is about
 def test_refusals(twins: Twins, index: str, hiding: str) -> None:
     assert_none(
