@@ -285,7 +285,7 @@ class Writer:
                 with trio.CancelScope(shield=True):
                     return await self._store.commit(self._commit(operation, intent, placement, sending))
             except NoQuorum as failure:
-                raise _no_quorum(failure.shards) from None
+                raise _no_quorum(failure.shards, few=True) from None
             except IntentGone:
                 raise _no_quorum(operation.shards) from None
             except MappingChanged:
@@ -343,12 +343,13 @@ def _frozen(accepted: dict[int, set[str]], shards: tuple[int, ...]) -> ShardCopi
     return {shard: frozenset(accepted.get(shard, ())) for shard in shards}
 
 
-def _no_quorum(shards: Sequence[int]) -> ApiError:
+def _no_quorum(shards: Sequence[int], *, few: bool = False) -> ApiError:
+    """`few`: some copies may have taken it, but not as many trusted ones as `scatter.write_quorum` asks for."""
     listed = ", ".join(map(str, shards[:10])) + (", ..." if len(shards) > 10 else "")
-    nobody = f"no trusted copy of shard {listed}" if shards else "no node"
+    who = f"{'too few trusted copies' if few else 'no trusted copy'} of shard {listed}" if shards else "no node"
     return miroir_error(
         "miroir_no_quorum",
-        f"The write does not stand: {nobody} could take it. "
+        f"The write does not stand: {who} could take it. "
         "It may have been applied in part; send it again once the nodes are back.",
     )
 

@@ -221,6 +221,7 @@ async def test_majority_wants_more_than_half_of_a_group(bench: Bench) -> None:
     with pytest.raises(ApiError) as failed:
         await bench.write(shard)
     assert (failed.value.status, failed.value.code) == (503, "miroir_no_quorum")
+    assert f"too few trusted copies of shard {shard} could take it" in failed.value.message
     assert await bench.in_sync() == bench.placement.copies()
     assert await bench.fleet.repairs() == {(shard, None)}
     assert len(bench.followed) == 1
