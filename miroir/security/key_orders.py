@@ -6,7 +6,7 @@ the beginning: the cluster takes over the oldest of each kind it finds, and from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,7 +79,22 @@ def adopted(found: Iterable[NodeKey], rows: Mapping[str, KeyRow]) -> list[KeyRow
     return [row_of(key, kind) for kind, key in oldest.items()]
 
 
-def default_kind(key: NodeKey) -> str | None:
+def given_way(imported: Collection[str], rows: Mapping[str, KeyRow]) -> list[str]:
+    """The nodes' own default keys that go where keys are taken over from another instance: uids, in their order.
+
+    Those of every kind of which `imported` (uids) has one. None goes where there is any key beside them: then somebody
+    has given keys out here, and these may be among them.
+    """
+    live = [row for row in rows.values() if row.state == "live"]
+    if any(row.default_key is None and row.uid not in imported for row in live):
+        return []
+    kinds = {default_kind(row) for row in live if row.uid in imported}
+    return sorted(
+        row.uid for row in live if row.default_key is not None and row.default_key in kinds and row.uid not in imported
+    )
+
+
+def default_kind(key: NodeKey | KeyRow) -> str | None:
     """Which of a new node's own keys it is, by everything but its uid; None if it is none."""
     if key.name is None or key.expires_at is not None or key.indexes != ("*",):
         return None

@@ -10,7 +10,7 @@ delete  the row stays, as `deleted`, and the key stops opening our door; then th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ from miroir.cluster import Cluster
 from miroir.errors import ApiError, miroir_error, node_error
 from miroir.http import ExchangeError, Response
 from miroir.nodes import NodeCall, NodeKey, Unknown, Unsent, error_of
-from miroir.security.key_orders import row_of
+from miroir.security.key_orders import given_way, row_of
 from miroir.security.key_sync import KeySync, renaming
 from miroir.security.keyring import Keyring, digest
 from miroir.security.tenant_tokens import parse_uid
@@ -192,6 +192,15 @@ class KeyService:
             with trio.CancelScope(shield=True):
                 await self._keep(replace(row, state="deleted"))
                 await self._on_all(NodeCall("keys", "DELETE", f"/keys/{row.uid}"))
+
+    async def give_way(self, imported: Collection[str]) -> None:
+        """Delete the nodes' own default keys for those of their kinds that another instance had (`given_way`)."""
+        for uid in given_way(imported, self._keyring.rows()):
+            try:
+                await self.delete(uid)
+            except ApiError as failure:
+                if failure.status != 404:  # somebody else has deleted it meanwhile
+                    raise
 
     async def _keep(self, row: KeyRow) -> KeyRow:
         """The store first; what is not kept there is not so."""

@@ -135,22 +135,32 @@ class ImportRun:
             await self.steps.patiently(partial(self.steps.doors.features.change, missing))
 
     async def _keys(self, contents: DumpContents) -> None:
-        """The keys under their uids. One that is here already stays as it is."""
+        """The keys under their uids. One that is here already stays as it is.
+
+        Where there is nothing yet, the dump's default keys take the place of the nodes' own, as on a node, which has no
+        keys but the dump's then.
+        """
         if self.steps.progress.keys:
             return
+        doors = self.steps.doors
         counts = {"imported": 0, "already_here": 0, "left_out": 0}
-        for number, key in enumerate(contents.keys):
-            uid = str(key.get("uid") or uuid5(UUID(self.steps.job.id), str(number)))
+        uids = [
+            str(key.get("uid") or uuid5(UUID(self.steps.job.id), str(number)))
+            for number, key in enumerate(contents.keys)
+        ]
+        for uid, key in zip(uids, contents.keys, strict=True):
             if self._has_key(uid):
                 counts["already_here"] += 1
                 continue
             body = msgspec.json.encode({**key, "uid": uid})
             try:
-                await self.steps.patiently(partial(self.steps.doors.keys.create, body, uid))
+                await self.steps.patiently(partial(doors.keys.create, body, uid))
                 counts["imported"] += 1
             except ApiError as refusal:
                 counts["left_out"] += 1
                 self.steps.progress.remark(f"the key `{key.get('name') or uid}` was left out: {refusal.message}")
+        if uids and not doors.registry.all():
+            await self.steps.patiently(partial(doors.keys.give_way, uids))
         self.steps.progress.keys = counts
 
     def _has_key(self, uid: str) -> bool:

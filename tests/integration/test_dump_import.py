@@ -108,7 +108,15 @@ def test_what_a_node_had_is_here(cluster: Callable[..., Cluster], real_node: Cal
     assert found["indexes"] == {"empty": 0, "films": FILMS, "keyless": 0, "nested": 30}
     assert (found["pct_complete"], found["documents"], found["remarks"]) == (100.0, FILMS + 30, [])
     same(running.client, node.api)
+    # Nothing was here before: so there are the dump's keys and no others, as on a node that has imported it.
+    assert _uids(running.client) == _uids(node.api)
+    for each in running.nodes:
+        wait_until(lambda api=each.api: _uids(api) == _uids(node.api), 30.0, "the same keys on every node")
     assert not list((running.directory / "dumps" / "import").iterdir())
+
+
+def _uids(api: Api) -> set[str]:
+    return {key["uid"] for key in api.get("/keys", limit=100)["results"]}
 
 
 def _has_imported(admin: Api, id: str, documents: int) -> bool:

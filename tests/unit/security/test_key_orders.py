@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from miroir.nodes import NodeKey
-from miroir.security.key_orders import adopted, default_kind, orders, row_of
+from miroir.security.key_orders import adopted, default_kind, given_way, orders, row_of
 from miroir.store import KeyRow
 
 NOW = "2026-03-01T12:00:00.5Z"
@@ -112,3 +112,36 @@ def test_only_what_a_new_node_makes_is_a_default_key(changes: dict[str, object])
     for name, value in changes.items():
         made = replace_struct(made, name, value)
     assert default_kind(made) is None
+
+
+def search(uid: str) -> NodeKey:
+    return key(uid, name="Default Search API Key", actions=("search",))
+
+
+OWN = rows(admin("own admin"), default_key="Default Admin API Key") | rows(
+    search("own search"), default_key="Default Search API Key"
+)
+
+
+@pytest.mark.parametrize(
+    ("others", "imported", "gone"),
+    [
+        (rows(admin("a"), search("s")), {"a", "s"}, ["own admin", "own search"]),
+        (rows(admin("a"), key("x", name="x")), {"a", "x"}, ["own admin"]),
+        (rows(key("x", name="x")), {"x"}, []),
+        ({}, set(), []),
+        ({}, {"own admin"}, []),
+        (rows(admin("a"), key("x", name="x")), {"a"}, []),
+        (rows(admin("a")) | rows(key("x", name="x"), state="deleted"), {"a"}, ["own admin"]),
+        (rows(admin("a"), state="deleted"), {"a"}, []),
+        (rows(key("a", name="Default Admin API Key", actions=("search",))), {"a"}, []),
+    ],
+    ids=[
+        "all kinds", "one kind", "no kind", "no keys", "its own keys come back", "a key was made here",
+        "a key was made here and deleted", "what was imported is deleted", "a kind in name only",
+    ],
+)  # fmt: skip
+def test_default_keys_give_way_to_imported_ones_where_nobody_made_a_key(
+    others: dict[str, KeyRow], imported: set[str], gone: list[str]
+) -> None:
+    assert given_way(imported, OWN | others) == gone

@@ -17,7 +17,7 @@ from miroir.errors import ApiError, node_error
 from miroir.store import JobRow, StoreUnavailable
 from miroir.store.sqlite import open_sqlite
 from miroir.upkeep import DumpImports, dump_imports
-from miroir.upkeep.dump_contents import WaitingTask
+from miroir.upkeep.dump_contents import DumpContents, WaitingTask
 from miroir.upkeep.import_progress import IMPORT, Progress
 from miroir.upkeep.import_run import ImportRun
 from miroir.upkeep.import_steps import Doors, ImportFailed, ImportKnobs, Steps
@@ -127,6 +127,35 @@ async def test_an_import_canceled_while_it_fails_is_canceled(tmp_path: Path, mon
         other = await taken(imports, b"\x1f\x8bno dump")
         assert (await state_of(imports, other.id)).state == "failed"
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("indexes", "keys", "asked"), [([], 2, 1), (["films"], 2, 0), ([], 0, 0)])
+async def test_default_keys_give_way_only_where_no_index_is(
+    tmp_path: Path, indexes: list[str], keys: int, asked: int
+) -> None:
+    made: list[str] = []
+    gave_way: list[list[str]] = []
+
+    def get(uid: str) -> None:
+        if uid not in made:
+            raise REFUSED
+
+    async def create(_body: bytes, uid: str) -> None:
+        assert not gave_way, "those of the dump first: somebody may be using the others until then"
+        made.append(uid)
+
+    async def give_way(uids: list[str]) -> None:
+        gave_way.append(uids)
+
+    job = JobRow("00000000-0000-0000-0000-000000000000", IMPORT, "in_progress", {}, {}, None, MOMENT, MOMENT)
+    through = doors(keys=SimpleNamespace(get=get, create=create, give_way=give_way))
+    through.registry.all = lambda: indexes  # type: ignore[method-assign, assignment, return-value]  # a stand-in
+    run = ImportRun(Steps(through, KNOBS, job, tmp_path / "dump", Progress()), save=trio.lowlevel.checkpoint)
+    contents = DumpContents(6, (), tuple({"uid": str(number), "name": "x"} for number in range(keys)))
+    await run._keys(contents)
+    await run._keys(contents)
+    assert made == [str(number) for number in range(keys)]
+    assert gave_way == [made] * asked
 
 
 @pytest.mark.parametrize(
