@@ -16,9 +16,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.client import StampGuard
 from tests.nodes import Cluster, ClusterPool, RealNode
+
+# How long an example takes says how busy the machine is: 200 ms, which is too long otherwise, may pass anywhere.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _guard = StampGuard()
 _numbers = itertools.count(1)
