@@ -322,7 +322,10 @@ class DocumentReader:
 def _unlisted(index: Index, status: int, body: bytes) -> _Unlisted | None:
     """What a refusal stands for where a node refuses to sort by an attribute that its settings let it sort by."""
     found = _UNKNOWN_THERE.search(body)
-    if found is None or found[1] not in found[2].split(b", "):
+    if found is None:
+        return None
+    below = found[1] + b"."  # a name among the settings stands for all that is below it
+    if not any(below.startswith(name + b".") for name in found[2].split(b", ")):
         return None
     return _Unlisted([], 0, found[1].decode(), refusal_of(index, status, body))
 

@@ -187,7 +187,8 @@ SPARSE: list[dict[str, Any]] = [
     *(
         {"sort": sort, **page}
         for sort in (["rare:asc"], ["u:desc", "rare:asc"], ["_geoPoint(1,1):asc"], ["_geoPoint(1,1):desc", "u:desc"],
-                     ["rare:desc", "_geoPoint(1,1):asc"], ["u:desc", "_geoPoint(1,1):asc"], ["never:asc"])
+                     ["rare:desc", "_geoPoint(1,1):asc"], ["u:desc", "_geoPoint(1,1):asc"], ["never:asc"],
+                     ["nested.rare:asc"], ["nested.never:asc"])
         for page in ({"limit": 3}, {"limit": 0}, {"offset": 1, "limit": 2}, {"filter": "u > 3", "limit": 2})
     ),
 ]  # fmt: skip
@@ -198,10 +199,10 @@ def test_a_node_without_what_is_listed_by_does_not_spoil_the_list(
     count: int, cluster: Callable[..., Cluster], single_node: RealNode, index_name: str
 ) -> None:
     """A node knows only attributes that one of its documents had; the one document that has it is on one of three."""
-    settings = {"sortableAttributes": ["rare", "never", "u", "_geo"], "filterableAttributes": ["u"]}
+    settings = {"sortableAttributes": ["rare", "never", "nested", "u", "_geo"], "filterableAttributes": ["u"]}
     rows: list[dict[str, Any]] = [{"id": number, "u": number} for number in range(count)]
     for row in rows[:1]:
-        row |= {"rare": 1, "_geo": {"lat": 2, "lng": 3}}
+        row |= {"rare": 1, "nested": [{"rare": "x"}], "_geo": {"lat": 2, "lng": 3}}
     miroir = cluster(groups=1, nodes=3, rf=1).client
     for api in (single_node.api, miroir):
         api.create_index(index_name, "id")
