@@ -28,6 +28,9 @@ from miroir.search.written import Run, in_order
 _NODE_CUT: Final = 1000
 """Nodes list at least this many values of a facet; fewer means that all are there."""
 
+_WORD: Final = 1 << 64
+"""Nodes count pages within 64 bits."""
+
 _ABSENT: Final = msgspec.Raw(b"")
 
 
@@ -103,7 +106,7 @@ def _totals(prepared: Prepared, total: int) -> bytes:
     window = prepared.window
     if not window.paged:
         return b',"limit":%d,"offset":%d,"estimatedTotalHits":%d' % (window.echo_limit, window.offset, total)
-    pages = -(-total // window.echo_limit) if window.echo_limit else 0
+    pages = (total + window.echo_limit - 1) % _WORD // window.echo_limit if window.echo_limit else 0
     return b',"hitsPerPage":%d,"page":%d,"totalPages":%d,"totalHits":%d' % (
         window.echo_limit,
         window.echo_page,
