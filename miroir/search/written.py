@@ -27,7 +27,7 @@ find_run: Final[Callable[[bytes], Run | None]] = re.compile(
     rb'"_miroir_s(?:hard":".{12}","_miroir_s)?eq":"(\xe2.{47}(?:\xe2.{32})?)"'
     rb'(?:,"_miroir_updated_at":"\xe2.{32}")?'
     rb'(?:,"_miroir_placed_at":"\xe2.{32}")?'
-    rb'(?:,"_miroir_expires_at":"(?:\xe2..)+")?,',
+    rb'(?:,"_miroir_expires_at":"(?:\xe2[\x81\xb8][\x80-\xbf])+")?,',  # may be a client's own text, so by its letters
     re.DOTALL,
 ).search
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from miroir.search.display import Presentation
 from miroir.search.ranking import Order, key_of, merged
 from miroir.search.written import find_run, in_order
-from miroir.stamps import SEQ_FIELD, UPDATED_FIELD, document_stamps, encode, seq_text, shard_text
+from miroir.stamps import EXPIRES_FIELD, SEQ_FIELD, UPDATED_FIELD, document_stamps, encode, seq_text, shard_text
 
 pytestmark = pytest.mark.allow_stamps
 
@@ -37,7 +37,9 @@ def stamped_hits(draw: st.DrawFn, *, scored: bool) -> bytes:
     ]
     run = draw(st.sampled_from(forms))
     before = draw(st.sampled_from([b'"id":1,', b"", b'"\xe2\x80\x93":"\xe2\x80\x93",']))
-    after = draw(st.sampled_from([b'"name":"lamp"', b'"said":"\xe2\x80\x93"', b'"x":{%b"y":1}' % run, b'"x":[{}]']))
+    own = b'"%b":"\xe2\x80\x93","x":1' % EXPIRES_FIELD.encode()
+    members = [b'"name":"lamp"', b'"said":"\xe2\x80\x93"', b'"x":{%b"y":1}' % run, b'"x":[{}]', own]
+    after = draw(st.sampled_from(members))
     score = b',"_rankingScore":' + draw(st.sampled_from(SCORES)).encode() if scored else b""
     return b"{%b%b%b%b}" % (before, run, after, score)
 
