@@ -28,7 +28,7 @@ _TYPOS: Final = ((3, 0), (7, 1), (12, 2), (17, 3), (24, 4))
 _MOST_TYPOS: Final = 5
 _MINUS_ZERO: Final = re.compile(rb":[ \t\r\n]*-0(?![0-9.eE])")
 """Behind a colon: quick to rule out in a long list of numbers. It may stand in a string."""
-_STRING_OR_MINUS_ZERO: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|-0(?![0-9.eE])', re.DOTALL)
+_STRING_OR_MINUS_ZERO: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|(?<![eE])-0(?![0-9.eE])', re.DOTALL)
 _DEPTH: Final = 127
 """Arrays and objects within each other that a node reads."""
 
