@@ -187,7 +187,7 @@ class Sequences:
                 Call("documents deleted", "POST", f"{path}/delete", {"filter": self._filter()}),
                 Call("documents deleted", "DELETE", path)
                 if chance.random() < 0.2
-                else Call("documents read", "GET", path),
+                else Call("documents read", "GET", f"{path}?limit=1000"),
             ]
         )
 
