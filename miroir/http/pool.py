@@ -343,6 +343,6 @@ def _encode_head(method: str, target: str, prefix: bytes, headers: tuple[tuple[b
 
 def _encode_headers(headers: Headers) -> bytes:
     encoded = b"".join([b"%b: %b\r\n" % header for header in headers])
-    if encoded.count(b"\r") != len(headers) or encoded.count(b"\n") != len(headers) or b"\0" in encoded:
+    if encoded.count(b"\r") != len(headers) or encoded.count(b"\n") != len(headers) or 0 in encoded:
         raise ValueError("a header holds a line break")
     return encoded

@@ -26,6 +26,7 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 _UPGRADE_HEADERS: Final = frozenset((b"upgrade", b"http2-settings"))
 _JUDGED: Final = _UPGRADE_HEADERS | {b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"}
+_HASH: Final = 0x23  # as a number: `in` asks of any other needle first whether it is one, 0.3 us
 
 
 class Signal(enum.Enum):
@@ -265,7 +266,7 @@ def _read_head(head: bytes, max_headers: int) -> RequestHead:
     if len(collector.headers) > max_headers:
         raise _RefusedError(431, "too many headers")
     headers = collector.headers
-    if b" \r\n" in head or b"\t\r\n" in head:  # llhttp leaves white space at the end of values
+    if head.find(b" \r\n") > 0 or head.find(b"\t\r\n") > 0:  # llhttp leaves white space at the end of values
         headers = [(name, value.rstrip(b" \t")) for name, value in headers]
     return _judge(method, target, version, headers)
 
@@ -343,7 +344,7 @@ def _judge(method: bytes, target: bytes, version: str, headers: list[tuple[bytes
         headers = [(name, value) for name, value in headers if name not in _UPGRADE_HEADERS]
     if not target.startswith(b"/"):
         target, headers = _other_forms(target, headers)
-    raw_path, _, query = (target.partition(b"#")[0] if b"#" in target else target).partition(b"?")
+    raw_path, _, query = (target.partition(b"#")[0] if _HASH in target else target).partition(b"?")
     # In the order of its fields: by their names this would cost half as much again.
     return RequestHead(
         method.decode("ascii"),

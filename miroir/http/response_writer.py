@@ -154,7 +154,7 @@ class ResponseWriter:
             lines += 1
         parts.append(b"\r\n")
         head = b"".join(parts)
-        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or 0 in head:
             raise ResponseMisuseError("a header of the answer holds a line break")
         return head
 
