@@ -26,8 +26,8 @@ _NO_CODES: Final[Mapping[str, str]] = {}
 _TYPOS: Final = ((3, 0), (7, 1), (12, 2), (17, 3), (24, 4))
 """Bytes a name has at most, and how far off it may be to be taken for another: a node's own rule."""
 _MOST_TYPOS: Final = 5
-_MINUS_ZERO: Final = re.compile(rb":[ \t\r\n]*-0(?![0-9.eE])")
-"""Behind a colon: quick to rule out in a long list of numbers. It may stand in a string."""
+_MINUS_ZERO: Final = re.compile(rb"-0(?![0-9.eE])")
+"""It may stand in a string, or be an exponent."""
 _STRING_OR_MINUS_ZERO: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|(?<![eE])-0(?![0-9.eE])', re.DOTALL)
 _DEPTH: Final = 127
 """Arrays and objects within each other that a node reads."""
@@ -79,7 +79,7 @@ async def unpacked_body(verdicts: Verdicts, request: Request, template: str) -> 
 def read_json(text: bytes) -> Any:
     """A JSON text as a value; `ValueError` for what is none, and for one that is nested deeper than a node reads.
 
-    A member that is `-0` is a float, as to a node (serde_json), and so no natural number.
+    `-0` is a float, as to a node (serde_json), and so no natural number and no document's id.
     """
     value = orjson.loads(text)
     if _MINUS_ZERO.search(text):

@@ -185,6 +185,8 @@ def test_counts_in_a_body(body: dict[str, object], sound: bool) -> None:
         (rb'{"a":-0.5,"b":-0e1,"c":-0.0,"d":-1}', {"a": -0.5, "b": -0.0, "c": -0.0, "d": -1}),
         (rb'{"q":":-0"}', {"q": ":-0"}),
         (rb'{"a":-0,"b":1e-0,"c":[2E-0]}', {"a": -0.0, "b": 1.0, "c": [2.0]}),
+        (rb'{"a":[-0, -0.5,0 , -0]}', {"a": [-0.0, -0.5, 0, -0.0]}),
+        (rb"-0", -0.0),
     ],
 )
 def test_minus_zero_is_a_float_as_to_a_node(text: bytes, value: object) -> None:
