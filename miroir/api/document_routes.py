@@ -23,14 +23,15 @@ from miroir.api.reading import (
 from miroir.api.routing import Router
 from miroir.api.settings_version import check_version
 from miroir.cluster import Verdicts, Written
-from miroir.errors import miroir_error, node_error
-from miroir.indexes import Registry, check_uid, is_uid
+from miroir.errors import ApiError, miroir_error, node_error
+from miroir.indexes import Registry, check_uid, index_not_found, is_uid
 from miroir.ingest import (
     DocumentWriter,
     Method,
     Unjudged,
     Upload,
     check_content_type,
+    check_delimiter,
     check_json_content_type,
     other_key,
     read_ids,
@@ -69,9 +70,14 @@ class DocumentResource:
         """POST replaces, PUT updates; a task."""
         with Query(request, _UPLOAD_PARAMETERS, "document") as query:
             delimiter = query.text("csvDelimiter")
-        form = check_content_type(request.headers.get(b"content-type"), delimiter)
+            if delimiter is not None:
+                try:
+                    check_delimiter(delimiter)
+                except ApiError as refusal:
+                    query.refuse("csvDelimiter", refusal.message)
         uid = request.params[0]
         check_uid(uid)
+        form = check_content_type(request.headers.get(b"content-type"), delimiter)
         upload = Upload(await request.plain_body(), form, delimiter, query.text("primaryKey"))
         method: Method = "POST" if request.method == "POST" else "PUT"
         try:
@@ -90,8 +96,11 @@ class DocumentResource:
         if verdict is None:
             reason = f"This payload cannot be spread over shards: {unjudged.reason}."
             raise miroir_error("miroir_not_supported", reason)
-        # That the index has another primary key is what a node finds first.
-        error = verdict.error if known is None or primary_key in (None, known) else other_key(known)
+        error = verdict.error
+        if index is None and not request.access.creates:
+            error = index_not_found(uid).body()
+        elif known is not None and primary_key not in (None, known):
+            error = other_key(known)  # is what a node finds first
         return written(await self._writer.fail(own, "documentAdditionOrUpdate", error, received=verdict.received))
 
     async def delete_batch(self, request: Request) -> Response:

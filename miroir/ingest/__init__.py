@@ -1,6 +1,6 @@
 """Ingest: from a client's payload to an acknowledged write."""
 
-from miroir.ingest.content import Format, check_content_type, check_json_content_type
+from miroir.ingest.content import Format, check_content_type, check_delimiter, check_json_content_type
 from miroir.ingest.deletion import delete_all, delete_by_filter
 from miroir.ingest.document_id import read_ids
 from miroir.ingest.edition import edit_documents, edition_text
@@ -18,6 +18,7 @@ __all__ = [
     "Unjudged",
     "Upload",
     "check_content_type",
+    "check_delimiter",
     "check_json_content_type",
     "decompress",
     "delete_all",

@@ -34,13 +34,26 @@ _MEDIA_TYPE: Final = re.compile(
 )
 
 
-def check_content_type(value: bytes | None, csv_delimiter: str | None = None) -> Format:
-    """The format a `Content-Type` names; `ApiError` 415, or 400 for a bad delimiter, as a node answers.
+def check_delimiter(delimiter: str) -> None:
+    """Refuse what a node takes for no CSV delimiter; `ApiError` 400."""
+    if len(delimiter) != 1:
+        found = (
+            "an empty string"
+            if not delimiter
+            else f"the following string of {len(delimiter)} characters: `{delimiter}`"
+        )
+        message = f"Invalid value in parameter `csvDelimiter`: expected a string of one character, but found {found}"
+        raise node_error(400, "invalid_document_csv_delimiter", message)
+    if not delimiter.isascii():
+        message = f"csv delimiter must be an ascii character. Found: `{delimiter}`"
+        raise node_error(400, "invalid_document_csv_delimiter", message)
 
-    `csv_delimiter` is the query parameter, None when it was not sent.
+
+def check_content_type(value: bytes | None, csv_delimiter: str | None = None) -> Format:
+    """The format a `Content-Type` names; `ApiError` 415 as a node answers.
+
+    `csv_delimiter` is the query parameter, None when it was not sent; it has passed `check_delimiter`.
     """
-    if csv_delimiter is not None:
-        _check_delimiter(csv_delimiter)
     if value is None:
         raise _missing(_DOCUMENTS)
     name, _ = _essence(value)
@@ -80,20 +93,6 @@ def _essence(value: bytes) -> tuple[str, str]:
 
 def _shown(value: bytes) -> str:
     return value.strip(b" \t").decode("utf-8", "replace")
-
-
-def _check_delimiter(delimiter: str) -> None:
-    if len(delimiter) != 1:
-        found = (
-            "an empty string"
-            if not delimiter
-            else f"the following string of {len(delimiter)} characters: `{delimiter}`"
-        )
-        message = f"Invalid value in parameter `csvDelimiter`: expected a string of one character, but found {found}"
-        raise node_error(400, "invalid_document_csv_delimiter", message)
-    if not delimiter.isascii():
-        message = f"csv delimiter must be an ascii character. Found: `{delimiter}`"
-        raise node_error(400, "invalid_document_csv_delimiter", message)
 
 
 def _missing(accepted: tuple[str, ...]) -> ApiError:

@@ -82,7 +82,7 @@ class Payload:
 
 
 def decode_payload(plain: bytes, form: Format, *, csv_delimiter: str | None = None) -> Payload:
-    """Read a body, out of its `Content-Encoding`, as `form`. `csv_delimiter` has passed `check_content_type`.
+    """Read a body, out of its `Content-Encoding`, as `form`. `csv_delimiter` has passed `check_delimiter`.
 
     `ApiError` 400 `missing_payload` and `malformed_payload`, as a node answers; `Unjudged` where only a node can say.
     """

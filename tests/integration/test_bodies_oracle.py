@@ -146,3 +146,21 @@ def test_pages_beyond_64_bits_are_those_of_a_node(servers: tuple[Api, Api], inde
         body = b'{"page":%d,"hitsPerPage":%d}' % (page, size)
         node, miroir = (answer(api, "POST", f"/indexes/{index_name}/search", body, None) for api in servers)
         assert miroir == node, body
+
+
+UPLOADS = [
+    (f"{path}?{query}", content_type)
+    for path in (f"{INDEX}/documents", "/indexes/a%20b/documents")
+    for query in ("csvDelimiter=ab&foo=1", "foo=1&csvDelimiter=ab", "csvDelimiter=&foo=1", "csvDelimiter=%C3%A9&foo=1",
+                  "foo=1&csvDelimiter=%C3%A9", "csvDelimiter=ab", "csvDelimiter=;", "")
+    for content_type in ("application/json", "text/csv", "text/plain")
+]  # fmt: skip
+
+
+def test_of_several_faults_of_an_upload_a_nodes_first_is_named(servers: tuple[Api, Api]) -> None:
+    for path, content_type in UPLOADS:
+        # A node that refuses a request early does not read its body: never use such a connection again.
+        headers = {"Content-Type": content_type, "Connection": "close"}
+        responses = [api.http.post(path, content=b'"', headers=headers) for api in servers]
+        node, miroir = ((each.status_code, OF_ONE_SERVER.sub("", each.text)) for each in responses)
+        assert miroir == node, (path, content_type)

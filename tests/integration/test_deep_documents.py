@@ -85,6 +85,19 @@ def test_on_an_index_that_has_its_key(servers: tuple[Api, Api], index_name: str)
         assert ours == node, name
 
 
+def test_for_a_key_that_may_not_create_the_index(servers: tuple[Api, Api], index_name: str) -> None:
+    ends = []
+    for api in servers:
+        rights = {"actions": ["documents.add", "tasks.get"], "indexes": ["*"], "expiresAt": None}
+        key = api.post("/keys", rights)
+        writer = api.with_key(key["key"])
+        ends.append(outcome(writer, index_name, ("POST", "", JSON, b'[{"id":1,"x":%b}]' % DEEP)))
+        writer.close()
+        api.delete(f"/keys/{key['uid']}")
+    assert ends[0] == ends[1]
+    assert ends[0][2]["code"] == "index_not_found"
+
+
 @pytest.mark.parametrize(
     "body",
     [

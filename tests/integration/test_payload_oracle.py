@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from miroir.errors import ApiError
+from miroir.ingest.content import check_delimiter
 from miroir.ingest.document_id import read_ids, unusable_id
 from miroir.ingest.encoding import decompress
 from miroir.ingest.payload import Format, Unjudged, check_content_type, check_json_content_type, decode_payload
@@ -246,6 +247,8 @@ class Ours:
 
 def ours_of(case: Case) -> Ours:
     try:
+        if case.csv_delimiter is not None:
+            check_delimiter(case.csv_delimiter)
         form = check_content_type(case.content_type, case.csv_delimiter)
         plain = decompress(case.body, case.encoding, max_bytes=LIMIT)
         payload = decode_payload(plain, form, csv_delimiter=case.csv_delimiter)
