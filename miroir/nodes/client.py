@@ -301,10 +301,12 @@ class NodeClient:
         await self.finished(_enqueued.decode(response.body).task_uid)
 
     async def finished(self, task_uid: int) -> NodeTaskView:
-        """Wait for a task to end, however it ends."""
+        """Wait for a task to end, however it ends. `NodeAnswerError` with status 404 when the node has lost it."""
         patience = 0.01
         while True:
-            (task,) = await self.tasks([task_uid])
+            task = next(iter(await self.tasks([task_uid])), None)
+            if task is None:
+                raise NodeAnswerError(self.id, 404, b"the task is gone")
             if task.status not in ("enqueued", "processing"):
                 return task
             await trio.sleep(patience)

@@ -35,6 +35,8 @@ _MARK: Final = b'"_miroir_'
 _LETTER: Final = b"\xe2"
 """The first byte of every letter of a stamp: looked for alone, it is found (or not) a line of the cache at a time."""
 _SCORE: Final = b"," + SCORE_MEMBER
+_NONE: Final = b"\n"
+"""What no hit ends with."""
 
 
 def in_order(lists: Sequence[Sequence[msgspec.Raw]], most: int, *, scored: bool, exact_ties: bool) -> list[Run] | None:
@@ -45,7 +47,7 @@ def in_order(lists: Sequence[Sequence[msgspec.Raw]], most: int, *, scored: bool,
     filled = [hits for hits in lists if hits]
     level = Levels()
     ranks: dict[bytes, float] = {}
-    rank, end = (inf, b"\n") if scored else (0.0, b"}")  # how the hit before ended, and what that says of its place
+    rank, end = (inf, _NONE) if scored else (0.0, b"}")  # how the hit before ended, and what that says of its place
     ordered: list[Any] = []
     # A list begins with nothing, before all hits, so that its first hit comes into the heap as the others do.
     heap: list[tuple[float, bytes, int, Run | None, Callable[[], Run | None]]] = [
@@ -83,18 +85,19 @@ def cut(
     shown of a hit that looks otherwise.
     """
     tail = b"," + ending if ending else b"}"
-    end = b"\n" if ending else b"}"
+    end = _NONE if ending else b"}"
     heads: list[bytes] = []
     rests: list[bytes] = []
     for hit, run in zip(hits, runs, strict=True):
         if run is not None:
             start, after = run.span()
             if not hit.endswith(end):
-                end = hit[hit.rfind(tail) :]
+                at = hit.rfind(tail)
+                end = hit[at:] if at > 0 else _NONE
             rest = hit[after : -len(end)]
             # What looks like stamps is a hit's own if nothing else does. A letter's first byte may also be a dash's.
             is_only = hit.find(_MARK) == start and (hit.find(_LETTER, after) < 0 or hit.find(_MARK, after) < 0)
-            if rest and is_only:
+            if rest and is_only and end is not _NONE:
                 heads.append(hit[:start])
                 rests.append(rest)
                 continue

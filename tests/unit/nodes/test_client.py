@@ -326,6 +326,14 @@ async def test_only_ended_tasks_are_asked_for(node: _Listener, client: NodeClien
     assert node.heads == ["GET /tasks?uids=3,4&statuses=succeeded,failed,canceled&limit=2 HTTP/1.1"]
 
 
+async def test_a_task_that_the_node_has_lost_is_not_waited_for(node: _Listener, client: NodeClient) -> None:
+    node.says(200, {"results": [{"uid": 7, "status": "processing"}]})
+    node.says(200, {"results": []})
+    with pytest.raises(NodeAnswerError) as gone:
+        await client.finished(7)
+    assert gone.value.status == 404
+
+
 async def test_tasks_are_named_one_by_one(node: _Listener, client: NodeClient) -> None:
     """To be canceled or forgotten: never by a filter that a neighbour's task might match."""
     node.says(200, {"taskUid": 8})
