@@ -317,9 +317,10 @@ class IndexService:
         Everybody sees the key at once, and may have documents acknowledged that lie where it says. So it is taken back
         only where nodes refused it, not where they did not answer.
         """
-        before = index.row
-        row = await self._save(before, primary_key=primary_key)
-        call = self._node_index.primary_key_call(row, before, index.wishes[-1])
+        earlier = index.row.primary_key
+        row = await self._save(index.row, primary_key=primary_key)
+        index = self._registry.get(row.uid)
+        call = self._node_index.primary_key_call(row, replace(row, primary_key=earlier), index.wishes[-1])
         operation = Operation(
             index_uid=row.uid,
             physical_uid=row.physical_uid,
@@ -329,10 +330,10 @@ class IndexService:
             task=task,
         )
         try:
-            return (await self._write(self._registry.get(row.uid), operation)).task
+            return (await self._write(index, operation)).task
         except ApiError as failure:
             if failure.status < 500:
-                await self._save(row, primary_key=before.primary_key)
+                await self._save(row, primary_key=earlier)
             raise
 
     async def make_anew(self, index: Index, primary_key: str, task: NewTask) -> TaskRow:
@@ -361,14 +362,21 @@ class IndexService:
         return await self._make(renewed, task)
 
     async def _save(self, row: IndexRow, **changes: Any) -> IndexRow:
-        changed = replace(row, **changes, updated_at=now_text())
-        try:
-            saved = await self._store.update_index(changed)
-        except MappingChanged:
-            self._registry.load(await self._store.list_indexes())
-            raise miroir_error("miroir_overloaded", "The index was changed by another process. Try again.") from None
-        self._registry.put(saved)
-        return saved
+        """Change the row, whatever else of it was changed since it was seen: settings are committed at any time."""
+        while True:
+            try:
+                saved = await self._store.update_index(replace(row, **changes, updated_at=now_text()))
+            except MappingChanged:
+                self._registry.load(await self._store.list_indexes())
+                now = self._registry.behind(row.physical_uid)
+                if now is None or any(getattr(now.row, name) != getattr(row, name) for name in changes):
+                    raise miroir_error(
+                        "miroir_overloaded", "The index was changed at the same time. Try again."
+                    ) from None
+                row = now.row
+            else:
+                self._registry.put(saved)
+                return saved
 
     # -- afterwards --------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +140,26 @@ async def test_a_first_primary_key_that_nodes_refuse_is_taken_back(bench: Bench)
         await bench.indexes.set_primary_key("films", "id")
     assert bench.registry.get("films").row.primary_key is None
     assert [row.primary_key for row in await bench.fleet.store.list_indexes()] == [None]
+
+
+async def test_a_first_primary_key_and_a_commit_of_settings_do_not_undo_each_other(bench: Bench) -> None:
+    """Settings are committed at any time: a first write that brings the key meanwhile must not be refused for it."""
+    bench.fleet.nodes["meili-1"].answers.clear()
+    await bench.indexes.create("films", None)
+    row = bench.registry.get("films").row
+    settings = b'{"filterableAttributes":["year"]}'
+    await bench.fleet.store.update_index(replace(row, settings=settings, settings_version=2))
+    await bench.indexes.set_primary_key("films", "id")
+    (kept,) = await bench.fleet.store.list_indexes()
+    assert (kept.primary_key, kept.settings, kept.settings_version) == ("id", settings, 2)
+    assert bench.registry.get("films").row == kept
+
+
+async def test_of_two_first_primary_keys_one_stands(bench: Bench) -> None:
+    bench.fleet.nodes["meili-1"].answers.clear()
+    await bench.indexes.create("films", None)
+    row = bench.registry.get("films").row
+    await bench.fleet.store.update_index(replace(row, primary_key="sku"))
+    with pytest.raises(ApiError, match="changed at the same time"):
+        await bench.indexes.set_primary_key("films", "id")
+    assert [row.primary_key for row in await bench.fleet.store.list_indexes()] == ["sku"]
