@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
 
+from miroir.api.document_routes import degraded_shards
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import no_node
 from miroir.api.routing import Router
@@ -23,6 +24,14 @@ from miroir.search import DocumentReader
 _VERSION_KEPT_S: Final = 60.0
 _COUNTED_AT_ONCE: Final = 8
 """Indexes whose documents are counted side by side; for each of them every node is asked."""
+
+
+_Counted: TypeAlias = tuple[IndexStatistics, tuple[int, ...]]
+"""And the shards whose documents are missing from it."""
+
+
+def _degraded(found: Sequence[_Counted]) -> list[tuple[bytes, bytes]]:
+    return degraded_shards(tuple(shard for _, shards in found for shard in shards))
 
 
 class SystemResource:
@@ -110,8 +119,9 @@ class SystemResource:
                 "databaseSize": sum(stats["databaseSize"] for stats in by_node.values()),
                 "usedDatabaseSize": sum(stats["usedDatabaseSize"] for stats in by_node.values()),
                 "lastUpdate": max(updates, default="") or None,
-                "indexes": {index.uid: each.view() for index, each in zip(shown, found, strict=True)},
+                "indexes": {index.uid: each.view() for index, (each, _) in zip(shown, found, strict=True)},
             },
+            _degraded(found),
         )
 
     async def index_stats(self, request: Request) -> Response:
@@ -121,13 +131,12 @@ class SystemResource:
         self._registry.get_for_reads(uid)
         by_node = await self._node_stats()
         index = self._registry.get_for_reads(uid)
-        return json_response(200, total(await self._counted(index.members or (index,), by_node)).view())
+        found = await self._counted(index.members or (index,), by_node)
+        return json_response(200, total([each for each, _ in found]).view(), _degraded(found))
 
-    async def _counted(
-        self, indexes: Sequence[Index], by_node: Mapping[str, Mapping[str, Any]]
-    ) -> list[IndexStatistics]:
+    async def _counted(self, indexes: Sequence[Index], by_node: Mapping[str, Mapping[str, Any]]) -> list[_Counted]:
         """Of each index, in their order. The first `ApiError` ends it."""
-        found: dict[int, IndexStatistics] = {}
+        found: dict[int, _Counted] = {}
         refusals: list[ApiError] = []
         waiting = iter(enumerate(indexes))
 
@@ -146,15 +155,15 @@ class SystemResource:
             raise refusals[0]
         return [found[place] for place in range(len(indexes))]
 
-    async def _index(self, index: Index, by_node: Mapping[str, Mapping[str, Any]]) -> IndexStatistics:
-        documents, _ = await self._documents.count(index)
+    async def _index(self, index: Index, by_node: Mapping[str, Mapping[str, Any]]) -> _Counted:
+        documents, uncounted = await self._documents.count(index)
         placement = self._cluster.placement(index.row.shards)
         said = {
             node: stats["indexes"][index.physical_uid]
             for node, stats in by_node.items()
             if index.physical_uid in stats["indexes"]
         }
-        return index_statistics(said, placement, documents)
+        return index_statistics(said, placement, documents), uncounted
 
     async def _node_stats(self) -> dict[str, dict[str, Any]]:
         gathered: dict[str, dict[str, Any]] = {}

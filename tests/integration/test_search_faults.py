@@ -38,7 +38,8 @@ def test_what_a_lost_node_held_is_named(cluster: Callable[..., Cluster], index_n
     load(running, index_name)
     running.nodes[1].kill()
     running.wait_failed(1)
-    for method, path, body in requests(index_name):
+    statistics = [("GET", f"/indexes/{index_name}/stats", None), ("GET", "/stats", None)]
+    for method, path, body in [*requests(index_name), *statistics]:
         answer = running.client.request(method, path, json=body)
         assert answer.status_code == 200, (path, answer.text)
         assert answer.headers["x-miroir-degraded"].startswith("shards="), path
