@@ -39,7 +39,8 @@ from miroir.api import (
     WebhookResource,
     register_refused,
 )
-from miroir.cluster import Cluster, Features, Holds, Lanes, Node, Prober, Thresholds, Topology, Verdicts, Writer, seed
+from miroir.app.topology import load_topology
+from miroir.cluster import Cluster, Features, Holds, Lanes, Prober, Thresholds, Verdicts, Writer
 from miroir.config import Config, Secrets
 from miroir.http import ASGIApp, Pool
 from miroir.indexes import (
@@ -73,7 +74,7 @@ from miroir.search import (
     VectorSearch,
 )
 from miroir.security import AdminDoor, DataDoor, Keyring, KeyService, KeySync
-from miroir.store import Store, TaskRow, TopologyRow
+from miroir.store import Store, TaskRow
 from miroir.tasks import Canceler, Deleter, Pruner, Snapshots, TaskTracker, Webhooks
 from miroir.telemetry import Metrics, get_logger
 from miroir.upkeep import Doors, Dumped, DumpImports, Dumps, ImportKnobs, IndexExport
@@ -104,7 +105,7 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
     rng = Random()
     peer = f"{pod_id()}:{uuid4().hex[:8]}"
     metrics = Metrics()
-    topology = await _topology(config, store)
+    topology = await load_topology(config, store)
     anti_entropy = config.anti_entropy.enabled
     exact_ties = config.scatter.exact_ties
     node_timeout_s = config.scatter.node_timeout_ms / 1000.0
@@ -434,29 +435,6 @@ def _connector(config: Config, secrets: Secrets, metrics: Metrics) -> Callable[[
         return NodeClient(node, pool, observed)
 
     return connect
-
-
-async def _topology(config: Config, store: Store) -> Topology:
-    """The store's topology; the configuration's in a store that never had one."""
-    nodes = tuple(Node(node.id, node.address, node.replica_group) for node in config.nodes)
-    row = await store.load_topology()
-    if row is None:
-        topology = seed(nodes, groups=config.replica_groups, replication_factor=config.replication_factor)
-        await store.save_topology(TopologyRow(topology.version, topology.to_json()))
-        return topology
-    stored = Topology.from_json(row.topology)
-    topology = stored.reconciled(nodes)
-    if topology.version != stored.version:
-        await store.save_topology(TopologyRow(topology.version, topology.to_json()))
-    known = {node.id for node in stored.nodes}
-    strangers = sorted(node.id for node in nodes if node.id not in known)
-    if strangers or len(nodes) != len(known):
-        _log.warning(
-            "the configuration names other nodes than the store, which wins",
-            configured=sorted(node.id for node in nodes),
-            stored=sorted(known),
-        )
-    return topology
 
 
 def pod_id() -> str:

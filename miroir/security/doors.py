@@ -171,8 +171,10 @@ class AdminDoor:
             matching = [label for label, known in self._digests if compare_digest(known_by, known)]
             if matching:
                 return matching[0]
-        hint = "" if self._digests else " No admin key is configured: set MIROIR_ADMIN_API_KEY and restart."
-        raise miroir_error(
-            "miroir_invalid_auth",
-            f"Send an admin key as `Authorization: Bearer KEY` or `X-Admin-Key: KEY`.{hint}",
-        )
+        if not self._digests:
+            message = "No admin key is configured: set MIROIR_ADMIN_API_KEY and restart."
+        elif given is not None:
+            message = "The admin key that was sent is not one of this Miroir's (MIROIR_ADMIN_API_KEY)."
+        else:
+            message = "Send an admin key as `Authorization: Bearer KEY` or `X-Admin-Key: KEY`."
+        raise miroir_error("miroir_invalid_auth", message)

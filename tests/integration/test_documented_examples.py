@@ -85,7 +85,7 @@ def test_those_of_the_readme(running: Cluster, capsys: pytest.CaptureFixture[str
     assert search["facetDistribution"] == {"brand": {"Acme": 1}}
     assert [[hit["id"] for hit in each["hits"]] for each in several["results"]] == [[1, 2], [1]]
     found = [(hit["_federation"]["indexUid"], hit["id"]) for hit in federated["hits"]]
-    assert found == [("products", 1), ("products", 2), ("books", 1)]
+    assert found == [("books", 1), ("products", 1), ("products", 2)]
 
 
 def test_those_about_keys(running: Cluster) -> None:

@@ -98,6 +98,8 @@ def test_the_control_plane_opens_to_admin_keys_alone(name: str, header: str) -> 
     with pytest.raises(ApiError) as caught:
         door.admit(CREDENTIALS[name], HEADER_KEYS[header])
     assert (caught.value.status, caught.value.code, caught.value.type) == (401, "miroir_invalid_auth", "auth")
+    is_given = header != "no header" or (name not in MISSING and name != "nothing")
+    assert caught.value.message.startswith("The admin key that was sent is not" if is_given else "Send an admin key")
 
 
 @pytest.mark.parametrize(("name", "header"), list(product(CREDENTIALS, HEADER_KEYS)))
