@@ -216,7 +216,7 @@ class SettingsBroadcast:
             try:
                 await self._tracker.conclude_with(task.uid, "succeeded", self._committing(now, task, seen))
             except MappingChanged:
-                self._registry.load(await self._store.list_indexes())
+                self._registry.catch_up(await self._store.list_indexes())
             else:
                 return True
         await self._tracker.conclude_with(task.uid, "succeeded")

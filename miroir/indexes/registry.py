@@ -85,6 +85,17 @@ class Registry:
             self._enter(row)
         self._look()
 
+    def catch_up(self, rows: Iterable[IndexRow]) -> None:
+        """Take what the store's rows say that is newer than what is known of the same indexes.
+
+        They were read a moment ago: what was created, renamed or deleted since is known better here.
+        """
+        for row in rows:
+            known = self.behind(row.physical_uid)
+            if known is not None and known.uid == row.uid and known.row.revision < row.revision:
+                self._enter(row)
+        self._look()
+
     def put(self, row: IndexRow) -> Index:
         """Insert or replace; what is proposed of its settings stays so."""
         index = self._enter(row)

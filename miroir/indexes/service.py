@@ -367,9 +367,10 @@ class IndexService:
             try:
                 saved = await self._store.update_index(replace(row, **changes, updated_at=now_text()))
             except MappingChanged:
-                self._registry.load(await self._store.list_indexes())
+                self._registry.catch_up(await self._store.list_indexes())
                 now = self._registry.behind(row.physical_uid)
-                if now is None or any(getattr(now.row, name) != getattr(row, name) for name in changes):
+                is_newer = now is not None and now.row.revision > row.revision
+                if now is None or not is_newer or any(getattr(now.row, name) != getattr(row, name) for name in changes):
                     raise miroir_error(
                         "miroir_overloaded", "The index was changed at the same time. Try again."
                     ) from None
