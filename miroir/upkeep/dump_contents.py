@@ -212,7 +212,7 @@ def _index(
         raise BadDump(f"`{documents}` is missing: is it whole?")
     if uid.startswith("_miroir") or are_a_nodes_own(settings):
         raise BadDump(
-            f"it was made by a node behind Miroir (index `{uid}`), which holds a part of the documents only, with "
+            "it was made by a node behind Miroir, which holds a part of the documents only, with "
             "Miroir's own fields in them. Make one of the whole with `POST /dumps` of Miroir"
         )
     if not is_uid(uid):
