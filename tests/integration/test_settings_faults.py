@@ -224,7 +224,8 @@ def test_what_one_node_refuses_is_undone_on_the_others(cluster: Callable[..., Cl
 
     wait_until(undone, 30, "the change undone")
     after = client.get(f"/indexes/{index_name}/settings")
-    assert after.pop("chat", {"description": ""})["description"] == ""  # which of the two nodes is asked shows it or not
+    chat = after.pop("chat", {"description": ""})  # only one of the nodes shows it, and either may be asked
+    assert chat["description"] == ""
     assert after == before
     assert searched(running, index_name).headers[VERSION] == "1"
     client.update_settings(index_name, {"stopWords": ["of"]})
