@@ -26,7 +26,7 @@ _DIGITS = re.compile(rb"[0-9]{1,18}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 _UPGRADE_HEADERS: Final = frozenset((b"upgrade", b"http2-settings"))
 _JUDGED: Final = _UPGRADE_HEADERS | {b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"}
-_HASH: Final = 0x23  # as a number: `in` asks of any other needle first whether it is one, 0.3 us
+_HASH: Final = 0x23  # as a number: `in` asks of any other needle first whether it is one, 0.1 us
 
 
 class Signal(enum.Enum):
