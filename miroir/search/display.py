@@ -16,7 +16,7 @@ import msgspec
 import orjson
 
 from miroir.search.ranking import DETAILS_MEMBER, SCORE_MEMBER, SEQ_RULE
-from miroir.search.written import Run, cut, find_run
+from miroir.search.written import Parts, cut, taking_apart
 from miroir.stamps import STAMP_FIELDS
 
 Members = dict[str, msgspec.Raw]
@@ -122,16 +122,18 @@ class Presentation(msgspec.Struct, frozen=True):
     formatted: frozenset[str] | None = None
     """Cut `_formatted` to these names; None as above."""
 
-    def shown(self, hits: Sequence[bytes], runs: Iterable[Run | None] | None = None) -> list[bytes]:
+    def shown(self, hits: Sequence[bytes], apart: Iterable[Parts] | None = None) -> list[bytes]:
         """The hits as the client gets them and commas between, in pieces to be joined.
 
-        `runs`: where their stamps stand, if somebody has looked already.
+        `apart`: their parts, if somebody has taken them apart already.
         """
         added = self.has_formatted or self.has_positions or self.keep_score or self.keep_details
         if added or not self.has_stamps or self.retrieve is not None:
-            return [b",".join(map(self.present, hits))]
-        ending = SCORE_MEMBER if self.has_score else DETAILS_MEMBER if self.has_details else b""
-        return cut(hits, map(find_run, hits) if runs is None else runs, ending, self.present)
+            return [b",".join(map(self.present, map(bytes, hits)))]
+        if apart is not None:
+            return cut(hits, apart, self.present)
+        taken = map(taking_apart(SCORE_MEMBER if self.has_score else DETAILS_MEMBER if self.has_details else b""), hits)
+        return cut(hits, [parts[0] if parts else None for parts in taken], self.present)
 
     def present(self, hit: bytes) -> bytes:
         """One hit as the client gets it, whatever it looks like."""

@@ -23,7 +23,7 @@ from miroir.search.facets import (
 from miroir.search.hybrid import is_semantic
 from miroir.search.ranking import Order, key_of, merged
 from miroir.search.request import Prepared
-from miroir.search.written import Run, in_order
+from miroir.search.written import Parts, in_order
 
 _NODE_CUT: Final = 1000
 """Nodes list at least this many values of a facet; fewer means that all are there."""
@@ -123,20 +123,25 @@ def _first(members: Sequence[msgspec.Raw]) -> bytes:
 class Ranking(NamedTuple):
     """The nodes' lists as one, as far as the client's window reaches."""
 
-    hits: list[bytes]
-    """From the best hit to the last one needed, as the nodes sent them."""
+    sent: Sequence[bytes]
+    """From the best hit to the last one needed, as the nodes sent them; whatever is made of bytes."""
     total: int
     """How many documents match, `maxTotalHits` aside."""
     dropped: list[Any]
     """Documents that `distinct` took out on the way (decoded)."""
-    runs: list[Run] | None = None
-    """Where the stamps of the hits stand, if that was seen on the way."""
+    apart: list[Parts] | None = None
+    """The parts of the hits, if they were taken apart on the way."""
+
+    @property
+    def hits(self) -> list[bytes]:
+        """What was sent, as bytes."""
+        return list(map(bytes, self.sent))
 
     def shown(self, prepared: Prepared) -> list[bytes]:
         """The hits of the client's window as the client gets them, in pieces with the commas."""
         window = prepared.window
         page = slice(window.offset, window.offset + window.limit)
-        return prepared.presentation.shown(self.hits[page], None if self.runs is None else self.runs[page])
+        return prepared.presentation.shown(self.sent[page], None if self.apart is None else self.apart[page])
 
 
 def rank(answers: Sequence[NodeAnswer], prepared: Prepared, *, times: int = 1) -> Ranking:
@@ -147,9 +152,9 @@ def rank(answers: Sequence[NodeAnswer], prepared: Prepared, *, times: int = 1) -
     most = min(window.reach * times, index.max_total_hits)
     distinct = prepared.distinct if len(answers) > 1 else None
     if prepared.order in (Order.SCORE, Order.SEQ) and distinct is None:
-        runs = in_order(lists, most, scored=prepared.order is Order.SCORE, exact_ties=index.exact_ties)
-        if runs is not None:
-            return Ranking([run.string for run in runs], total, [], runs)
+        found = in_order(lists, most, scored=prepared.order is Order.SCORE, exact_ties=index.exact_ties)
+        if found is not None:
+            return Ranking(found[0], total, [], found[1])
     key = key_of(prepared.order, exact_ties=index.exact_ties, semantic_ratio=prepared.semantic_ratio)
     ranked = merged(lists, key)
     if distinct is None:

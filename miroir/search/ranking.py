@@ -32,7 +32,7 @@ _SEQ_BYTES: Final = 48  # 16 letters of three bytes
 _EDITED_SEQ_BYTES: Final = 81  # and the 11 of the edit that came last
 _QUOTE: Final = 0x22
 _LETTER: Final = 0xE2  # the first byte of every letter of the stamps' alphabet
-_SAME_SCORE: Final = 1e-16
+SAME_SCORE: Final = 1e-16
 _SAME_PLACE_M: Final = 1.0
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -193,8 +193,8 @@ class Levels:
         if score == self.last:
             return score
         seen = self.seen
-        at = bisect_left(seen, score - _SAME_SCORE)
-        if at < len(seen) and seen[at] <= score + _SAME_SCORE:
+        at = bisect_left(seen, score - SAME_SCORE)
+        if at < len(seen) and seen[at] <= score + SAME_SCORE:
             self.last = seen[at]
         else:
             seen.insert(at, score)
@@ -203,7 +203,7 @@ class Levels:
 
 
 def _score_key(level: Levels, *, exact_ties: bool) -> KeyOf:
-    """Score, then insertion stamp: the hot path. Many hits share a score, so its text is looked up first."""
+    """Score, then insertion stamp. Many hits share a score, so its text is looked up first."""
     negated: dict[bytes, float] = {}
 
     def score_key(hit: bytes) -> Key:

@@ -1,108 +1,136 @@
 """Hits as they nearly always come: documents whose stamps stand as ingest writes them, with the score at the end.
 
-One look at such a hit finds what it is ranked by and what is cut out of it. The two loops here are the hot path of
-every search and call nothing of ours for a hit. Lists with a hit that looks otherwise are left to `ranking`, a hit with
-marks besides its own stamps to `display`: both go by what a hit means, not by how it looks.
+One look takes such a hit apart into what it is ranked by and what is shown of it. This is the hot path of every search,
+so it is walked a list at a time, by what runs in C. Lists with a hit that looks otherwise are left to `ranking`, a hit
+with marks besides its own stamps to `display`: both go by what a hit means, not by how it looks.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from heapq import heappop, heapreplace
-from itertools import chain, repeat
-from math import inf
-from typing import Any, Final, TypeAlias
+from functools import lru_cache
+from itertools import accumulate, chain, pairwise
+from math import isqrt
+from typing import Final, TypeAlias
 
-import msgspec
+from miroir.search.ranking import SAME_SCORE, SCORE_MEMBER
 
-from miroir.search.ranking import SCORE_MEMBER, Levels
-
-Run: TypeAlias = re.Match[bytes]
-"""A hit (its `string`) whose stamps were found: its span is theirs and a comma's, its group the insertion stamp."""
-
-# In the order in which ingest writes them, of known widths; the second may be all that was asked for. `.` is a jump,
-# which a class of bytes is not. The pattern begins with what all hits have, so that `search` jumps there.
-find_run: Final[Callable[[bytes], Run | None]] = re.compile(
-    rb'"_miroir_s(?:hard":".{12}","_miroir_s)?eq":"(\xe2.{47}(?:\xe2.{32})?)"'
-    rb'(?:,"_miroir_updated_at":"\xe2.{32}")?'
-    rb'(?:,"_miroir_placed_at":"\xe2.{32}")?'
-    rb'(?:,"_miroir_expires_at":"(?:\xe2[\x81\xb8][\x80-\xbf])+")?,',  # may be a client's own text, so by its letters
-    re.DOTALL,
-).search
+Parts: TypeAlias = tuple[bytes, bytes, bytes, bytes]
+"""A hit without its stamps: what stands before them, the insertion stamp, what stands behind, and how the hit ends."""
 
 _MARK: Final = b'"_miroir_'
 _LETTER: Final = b"\xe2"
 """The first byte of every letter of a stamp: looked for alone, it is found (or not) a line of the cache at a time."""
-_SCORE: Final = b"," + SCORE_MEMBER
-_NONE: Final = b"\n"
-"""What no hit ends with."""
+
+# A hit up to its first mark, which must be that of its stamps. Nothing is tried twice (`*+`).
+_BEFORE: Final = rb'\A(\{[^"]*+(?:"(?!_miroir_)[^"]*+)*+)'
+# In the order in which ingest writes them, of known widths; the second may be all that was asked for. `.` is a jump,
+# which a class of bytes is not, and "this or nothing" costs less than "this, perhaps".
+_STAMPS: Final = (
+    rb'"_miroir_s(?:hard":".{12}","_miroir_seq|eq)":"(\xe2.{47}(?:\xe2.{32}|))"'
+    rb'(?:,"_miroir_updated_at":"\xe2.{32}"|)'
+    rb'(?:,"_miroir_placed_at":"\xe2.{32}"|)'
+    rb'(?:,"_miroir_expires_at":"(?:\xe2[\x81\xb8][\x80-\xbf])+"|)'  # may be a client's own text, so by its letters
+)
+_ODD: Final[Parts] = (b"", b"", b"", b"")
 
 
-def in_order(lists: Sequence[Sequence[msgspec.Raw]], most: int, *, scored: bool, exact_ties: bool) -> list[Run] | None:
-    """The nodes' lists as one by score and insertion, up to `most` hits; None if one of them does not look as written.
+@lru_cache(maxsize=8)
+def taking_apart(ending: bytes) -> Callable[[bytes], list[Parts]]:
+    """What takes a hit apart: a list with its parts, an empty one if it does not look as written.
 
-    `scored`: hits end with their score; otherwise nothing but insertion ranks them. `exact_ties`: it does.
+    `ending`: the name of the first member that nodes add to a document, empty if they add none.
     """
-    filled = [hits for hits in lists if hits]
-    level = Levels()
-    ranks: dict[bytes, float] = {}
-    rank, end = (inf, _NONE) if scored else (0.0, b"}")  # how the hit before ended, and what that says of its place
-    ordered: list[Any] = []
-    # A list begins with nothing, before all hits, so that its first hit comes into the heap as the others do.
-    heap: list[tuple[float, bytes, int, Run | None, Callable[[], Run | None]]] = [
-        (-inf, b"", node, None, map(find_run, map(bytes, hits)).__next__) for node, hits in enumerate(filled)
-    ]
-    for _ in range(min(most, sum(map(len, filled))) + len(filled)):
-        _, _, node, run, following = heap[0]
-        ordered.append(run)
+    after = rb",?(.*),%s(.*)\}" % re.escape(ending) if ending else rb",?(.*)()\}"
+    return re.compile(_BEFORE + _STAMPS + after, re.DOTALL).findall
+
+
+class _Ranks(dict[bytes, float]):
+    """Scores as hits end with them, as numbers of which the smaller comes first. Many hits share one."""
+
+    def __missing__(self, text: bytes) -> float:
+        rank = self[text] = -float(text)
+        return rank
+
+    def are_apart(self) -> bool:
+        """Whether none is so near another that a node would not tell them apart."""
+        return all(before < after - SAME_SCORE for before, after in pairwise(sorted(set(self.values()))))
+
+
+class _Reading:
+    """One node's hits, taken apart as far as they were needed."""
+
+    __slots__ = ("hits", "keys", "parts")
+
+    def __init__(self, hits: Sequence[bytes]) -> None:
+        self.hits = hits
+        self.parts: list[Parts] = []
+        self.keys: list[tuple[float, bytes]] = []
+        """What hits are compared by: rank, then insertion, as far as they count."""
+
+    def go_on(self, count: int, ranks: _Ranks | None, *, exact_ties: bool) -> bool:
+        """Take so many more apart, as far as there are; whether they look as written."""
+        some = self.hits[len(self.parts) : len(self.parts) + count]
+        apart = list(chain.from_iterable(map(taking_apart(b"" if ranks is None else SCORE_MEMBER), some)))
+        self.parts += apart
         try:
-            run = following()
-        except StopIteration:
-            heappop(heap)
-            continue
-        if run is None:
-            return None
-        hit = run.string
-        if not hit.endswith(end):
-            end = hit[hit.rfind(_SCORE) :]
-            if end not in ranks:
-                try:
-                    ranks[end] = -level(float(end[len(_SCORE) : -1]))
-                except ValueError:
-                    return None
-            rank = ranks[end]
-        heapreplace(heap, (rank, run[1] if exact_ties else b"", node, run, following))
-    return ordered[len(filled) :]
+            self.keys += [
+                (0.0 if ranks is None else ranks[score], stamp if exact_ties else b"") for _, stamp, _, score in apart
+            ]
+        except ValueError:  # the score is none
+            return False
+        return len(apart) == len(some)
 
 
-def cut(
-    hits: Sequence[bytes], runs: Iterable[Run | None], ending: bytes, present: Callable[[bytes], bytes]
-) -> list[bytes]:
-    """The hits and commas between them, in pieces to be joined: without stamps and without what begins with `ending`.
+def in_order(
+    lists: Sequence[Sequence[bytes]], most: int, *, scored: bool, exact_ties: bool
+) -> tuple[list[bytes], list[Parts]] | None:
+    """The nodes' lists as one by score and insertion, up to `most` hits, and the parts of each.
 
-    `ending`: the name of the first member that nodes add to a document, empty if they add none. `present` makes what is
-    shown of a hit that looks otherwise.
+    `scored`: hits end with their score; otherwise nothing but insertion ranks them. `exact_ties`: it does. None if a
+    hit does not look as written, and if a list is not in the order of its scores and stamps: a node knows more than
+    they tell.
     """
-    tail = b"," + ending if ending else b"}"
-    end = _NONE if ending else b"}"
-    heads: list[bytes] = []
-    rests: list[bytes] = []
-    for hit, run in zip(hits, runs, strict=True):
-        if run is not None:
-            start, after = run.span()
-            if not hit.endswith(end):
-                at = hit.rfind(tail)
-                end = hit[at:] if at > 0 else _NONE
-            rest = hit[after : -len(end)]
-            # What looks like stamps is a hit's own if nothing else does. A letter's first byte may also be a dash's.
-            is_only = hit.find(_MARK) == start and (hit.find(_LETTER, after) < 0 or hit.find(_MARK, after) < 0)
-            if rest and is_only and end is not _NONE:
-                heads.append(hit[:start])
-                rests.append(rest)
-                continue
-        heads.append(b"")
-        rests.append(present(hit)[:-1])
-    pieces = list(chain.from_iterable(zip(heads, rests, repeat(b"},"))))
-    pieces[-1:] = [b"}"] if pieces else []
+    readings = [_Reading(hits) for hits in lists if hits]
+    ranks = _Ranks() if scored else None
+    hits: list[bytes] = []
+    parts: list[Parts] = []
+    order: list[int] = []
+    due = readings
+    # Documents are spread by a hash: of the best hits each node has its share, and seldom many more.
+    step = most // max(len(readings), 1) + isqrt(most) + 1
+    while due:
+        for each in due:
+            if not each.go_on(step, ranks, exact_ties=exact_ties) or each.keys != sorted(each.keys):
+                return None
+        hits = list(chain.from_iterable([each.hits[: len(each.parts)] for each in readings]))
+        parts = list(chain.from_iterable([each.parts for each in readings]))
+        keys = list(chain.from_iterable([each.keys for each in readings]))
+        order = sorted(range(len(keys)), key=keys.__getitem__)  # of equals, the one of the earlier list comes first
+        # What has not been taken apart comes behind the last of its list that was.
+        ends = accumulate([len(each.parts) for each in readings])
+        open_ends = [(each, end) for each, end in zip(readings, ends, strict=True) if len(each.parts) < len(each.hits)]
+        due = [each for each, end in open_ends if order.index(end - 1) + 1 < most]
+        step = isqrt(most) + 1
+    if ranks is not None and not ranks.are_apart():
+        return None
+    del order[most:]
+    return list(map(hits.__getitem__, order)), list(map(parts.__getitem__, order))
+
+
+def cut(hits: Iterable[bytes], apart: Iterable[Parts | None], present: Callable[[bytes], bytes]) -> list[bytes]:
+    """The hits without stamps and endings and the commas between them, in pieces to be joined.
+
+    `apart`: the parts of each. `present` makes what is shown of a hit without them, and of one with more marks.
+    """
+    pieces: list[bytes] = []
+    for hit, parts in zip(hits, apart, strict=True):
+        head, _, rest, _ = parts or _ODD
+        # What looks like stamps is a hit's own if nothing else does. A letter's first byte may also be a dash's.
+        if not rest or (rest.find(_LETTER) >= 0 and rest.find(_MARK) >= 0):
+            pieces += (present(bytes(hit)), b",")
+        else:
+            pieces += (head, rest, b"},")
+    pieces[-1:] = [pieces[-1][:-1]] if pieces else []
     return pieces

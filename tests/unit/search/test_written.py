@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from miroir.search.display import Presentation
-from miroir.search.ranking import Order, key_of, merged
-from miroir.search.written import find_run, in_order
+from miroir.search.ranking import SAME_SCORE, SCORE_MEMBER, Order, key_of, merged, score_of
+from miroir.search.written import in_order, taking_apart
 from miroir.stamps import EXPIRES_FIELD, SEQ_FIELD, UPDATED_FIELD, document_stamps, encode, seq_text, shard_text
 
 pytestmark = pytest.mark.allow_stamps
@@ -51,14 +52,48 @@ def as_raw(lists: Sequence[Sequence[bytes]]) -> list[list[msgspec.Raw]]:
     return [[msgspec.Raw(hit) for hit in hits] for hits in lists]
 
 
+def are_alike(hits: Sequence[bytes]) -> bool:
+    """Whether two of them have nearly one score, which the quick way leaves to the exact one."""
+    scores = sorted({score_of(hit) for hit in hits})
+    return any(before >= after - SAME_SCORE for before, after in pairwise(scores))
+
+
 @given(st.data(), st.booleans(), st.booleans(), st.integers(0, 12))
 def test_the_order_is_that_of_the_exact_way(data: st.DataObject, scored: bool, exact_ties: bool, most: int) -> None:
-    """Also where a list is not in the order of its keys: a node knows more of its order than they tell."""
-    lists = as_raw(data.draw(st.lists(st.lists(stamped_hits(scored=scored), max_size=6), max_size=4)))
+    order = Order.SCORE if scored else Order.SEQ
+    drawn = data.draw(st.lists(st.lists(stamped_hits(scored=scored), max_size=8), max_size=4))
+    lists = as_raw([sorted(hits, key=key_of(order, exact_ties=exact_ties)) for hits in drawn])
     found = in_order(lists, most, scored=scored, exact_ties=exact_ties)
-    key = key_of(Order.SCORE if scored else Order.SEQ, exact_ties=exact_ties)
+    if found is None:
+        assert scored
+        assert are_alike([hit for hits in drawn for hit in hits])
+        return
+    hits, parts = found
+    assert list(map(bytes, hits)) == list(merged(lists, key_of(order, exact_ties=exact_ties)))[:most]
+    take_apart = taking_apart(SCORE_MEMBER if scored else b"")
+    assert parts == [take_apart(hit)[0] for hit in hits]
+
+
+@pytest.mark.parametrize("most", [1, 20, 100, 250])
+def test_a_node_may_have_all_the_best(most: int) -> None:
+    """However unevenly the best hits are spread: a list is read on until nothing unread can come before."""
+    hits = [b'{"id":1,%b"x":1,"_rankingScore":0.5}' % run_of(seq, updated=True) for seq in range(300)]
+    lists = as_raw([hits[:200], hits[200:201], hits[201:]])
+    found = in_order(lists, most, scored=True, exact_ties=True)
     assert found is not None
-    assert [run.string for run in found] == list(merged(lists, key))[:most]
+    assert list(map(bytes, found[0])) == hits[:most]
+
+
+@given(st.data(), st.booleans(), st.booleans())
+def test_a_list_in_an_order_of_its_own_is_left_to_the_exact_way(
+    data: st.DataObject, scored: bool, exact_ties: bool
+) -> None:
+    """A node knows more of its order than scores and stamps tell."""
+    hits = data.draw(st.lists(stamped_hits(scored=scored), min_size=2, max_size=6))
+    key = key_of(Order.SCORE if scored else Order.SEQ, exact_ties=exact_ties)
+    keys = list(map(key, hits))
+    assume(keys != sorted(keys))
+    assert in_order(as_raw([hits]), len(hits), scored=scored, exact_ties=exact_ties) is None
 
 
 @given(st.lists(stamped_hits(scored=True), min_size=1, max_size=5), st.sampled_from(ODD), st.data())
@@ -75,14 +110,18 @@ def test_what_is_shown_is_what_the_exact_way_shows(data: st.DataObject, scored: 
     shape = Presentation(has_score=scored)
     exact = b",".join(map(shape.present, hits))
     assert b"".join(shape.shown(hits)) == exact
-    assert b"".join(shape.shown(hits, list(map(find_run, hits)))) == exact
+    found = in_order(as_raw([hits]), len(hits), scored=scored, exact_ties=False)
+    if found is not None:
+        assert b"".join(shape.shown(*found)) == exact
 
 
 @pytest.mark.parametrize("updated", [True, False])
 def test_the_stamps_of_ingest_are_found_whole(updated: bool) -> None:
     run = run_of(3, updated=updated)
-    found = find_run(b'{"id":1,%b"name":1}' % run)
-    assert found is not None
-    assert found[0] == run
-    assert found[1].decode() == seq_text(1_700_000_000_000_000, 3)
     assert (UPDATED_FIELD.encode() in run) is updated
+    stamp = seq_text(1_700_000_000_000_000, 3).encode()
+    assert taking_apart(b"")(b'{"id":1,%b"name":1}' % run) == [(b'{"id":1,', stamp, b'"name":1', b"")]
+    scored = b'{"id":1,%b"name":1,"_rankingScore":0.5}' % run
+    assert taking_apart(SCORE_MEMBER)(scored) == [(b'{"id":1,', stamp, b'"name":1', b"0.5")]
+    with_nothing_behind = b'{"id":1,%b,"_rankingScore":0.5}' % run[:-1]
+    assert taking_apart(SCORE_MEMBER)(with_nothing_behind) == [(b'{"id":1,', stamp, b"", b"0.5")]
