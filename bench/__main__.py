@@ -27,6 +27,7 @@ from typing import Final
 
 from rich.console import Console
 
+from bench.added import Added
 from bench.cpu import Cpu
 from bench.fleet import Miroir, PlainNode
 from bench.footprint import Footprint
@@ -39,7 +40,7 @@ from bench.slow import Slow
 from bench.work import Work
 from miroir.cli.dev_process import scratch_directory
 
-PARTS: Final[tuple[type[Part], ...]] = (Cpu, Work, Searches, Slow, Footprint, Ingest)
+PARTS: Final[tuple[type[Part], ...]] = (Cpu, Added, Work, Searches, Slow, Footprint, Ingest)
 ROUNDS: Final = 5
 _HERE: Final = Path(__file__).resolve().parents[1]
 

@@ -282,6 +282,10 @@ class Miroir:
             os.sched_setaffinity(self.pid, proxy_core())
             self._is_canned = True
 
+    def stand_in(self, node: int) -> int:
+        """The port of a node's stand-in, by the node's own."""
+        return self._canned.ports[node]
+
     def make_late(self, node: int, seconds: float, *, every: int) -> None:
         """Have a node's stand-in (its own port) be late with every so-manieth search, by so much; 0: in time again."""
         self.ask_canned()
