@@ -21,9 +21,14 @@ class Place:
         self._lane = lane
         self._turn = trio.Event()
 
+    @property
+    def is_first(self) -> bool:
+        """Whether it is its turn."""
+        return self._lane.queue[0] is self
+
     async def turn(self) -> None:
         """Wait until every earlier place has been left."""
-        if self._lane.queue[0] is not self:
+        if not self.is_first:
             await self._turn.wait()
 
     def leave(self) -> None:

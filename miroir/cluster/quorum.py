@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Literal
 
 from miroir.cluster.placement import Placement
-from miroir.store import Quorum
+from miroir.store import Quorum, ShardCopies
 
 QuorumPolicy = Literal["in_sync", "majority"]
 
@@ -23,6 +23,21 @@ def quorums(placement: Placement, shards: tuple[int, ...], policy: QuorumPolicy)
         shard: tuple(Quorum(frozenset(owners[shard]), needed) for owners in placement.by_group.values())
         for shard in shards
     }
+
+
+def beyond_reach(
+    ways: Mapping[int, tuple[Quorum, ...]], in_sync: ShardCopies, nodes: Collection[str]
+) -> tuple[int, ...]:
+    """The shards whose write cannot stand if nobody but `nodes` takes it.
+
+    One whose trusted copies are not known is left to the store, which knows them.
+    """
+    return tuple(
+        shard
+        for shard, each in ways.items()
+        if (trusted := in_sync.get(shard))
+        and not any(len(trusted.intersection(way.nodes, nodes)) >= way.needed for way in each)
+    )
 
 
 def short_groups(placement: Placement, accepted: Mapping[int, frozenset[str]]) -> tuple[int, ...]:

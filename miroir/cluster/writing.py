@@ -4,6 +4,7 @@ Every change of an index goes this way, documents and settings alike. Nodes answ
 compare-and-set, and keep a queue per index; so the store puts writes in order and remembers which copies have them:
 
 begin   issues the stamp and leaves an intent in the store, before anything is sent;
+refuse  where it is certain already that the write cannot stand: nothing is sent, nothing is applied;
 send    gives each owner its part, once. What a node did not clearly accept or refuse is unknown, and never sent again;
 commit  takes every in-sync copy that did not accept out of `in_sync`, and registers the task, in one transaction. The
         write stands if enough in-sync copies accepted it; only then is it acknowledged.
@@ -23,7 +24,7 @@ import trio
 from miroir.cluster.holds import Holds
 from miroir.cluster.lanes import Lanes, Place
 from miroir.cluster.placement import Placement
-from miroir.cluster.quorum import QuorumPolicy, quorums, short_groups
+from miroir.cluster.quorum import QuorumPolicy, beyond_reach, quorums, short_groups
 from miroir.cluster.state import Cluster
 from miroir.errors import ApiError, miroir_error
 from miroir.nodes import Accepted, NodeCall, Outcome, Refused, Unconfirmed, Unknown, Unsent
@@ -176,6 +177,7 @@ class Writer:
         try:
             if operation.prepare is not None:
                 await operation.prepare(intent, set(parts.values()))
+            await self._refuse_in_vain(operation, intent, placement, places)
             await self._send(operation, intent, parts, places, sending)
             committed = await self._conclude(operation, intent, placement, sending)
         except (ApiError, NodeRefusal):
@@ -192,6 +194,26 @@ class Writer:
                 place.leave()
         self._follow(committed.task)
         return Written(committed.task, short_groups(placement, _frozen(sending.accepted, operation.shards)))
+
+    # -- refuse ------------------------------------------------------------------------------------------------------
+
+    async def _refuse_in_vain(
+        self, operation: Operation, intent: Intent, placement: Placement, places: dict[str, Place]
+    ) -> None:
+        """503 `miroir_no_quorum` where too few trusted copies of some shard would be sent anything.
+
+        That is no guess about who is there: `_send_part` sends nothing to a node that is not usable at its turn, and
+        this looks at those alone whose turn is now. Nor can another copy be trusted by the time of the commit: none
+        joins `in_sync` while an intent to its shard is open.
+        """
+        left_out = {node for node, place in places.items() if place.is_first and not self._cluster.usable(node)}
+        if not left_out or not operation.shards:
+            return
+        ways = quorums(placement, operation.shards, self._policy)
+        lost = beyond_reach(ways, self._cluster.in_sync(operation.physical_uid), places.keys() - left_out)
+        if lost:
+            await self._store.withdraw(intent.stamp, verify=False)
+            raise _no_quorum(lost, few=self._policy == "majority", in_part=False)
 
     # -- send --------------------------------------------------------------------------------------------------------
 
@@ -278,7 +300,7 @@ class Writer:
             if refused_by_some or (sending.refused and not sending.unknown):
                 first = min(sending.refused)
                 raise NodeRefusal(sending.refused[first].status, sending.refused[first].body)
-            raise _no_quorum(operation.shards)
+            raise _no_quorum(operation.shards, in_part=sending.unknown)
         while True:
             try:
                 # Shielded: a commit that is cancelled while it runs may stand, and nobody would follow its task.
@@ -343,14 +365,18 @@ def _frozen(accepted: dict[int, set[str]], shards: tuple[int, ...]) -> ShardCopi
     return {shard: frozenset(accepted.get(shard, ())) for shard in shards}
 
 
-def _no_quorum(shards: Sequence[int], *, few: bool = False) -> ApiError:
-    """`few`: some copies may have taken it, but not as many trusted ones as `scatter.write_quorum` asks for."""
+def _no_quorum(shards: Sequence[int], *, few: bool = False, in_part: bool = True) -> ApiError:
+    """`few`: some copies may have taken it, but not as many trusted ones as `scatter.write_quorum` asks for.
+
+    `in_part`: not known to have been applied nowhere.
+    """
     listed = ", ".join(map(str, shards[:10])) + (", ..." if len(shards) > 10 else "")
     who = f"{'too few trusted copies' if few else 'no trusted copy'} of shard {listed}" if shards else "no node"
     return miroir_error(
         "miroir_no_quorum",
         f"The write does not stand: {who} could take it. "
-        "It may have been applied in part; send it again once the nodes are back.",
+        f"{'It may have been applied in part; send' if in_part else 'Nothing of it was applied; send'} "
+        "it again once the nodes are back.",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.client import wait_until
-from tests.nodes import Cluster
+from tests.nodes import Cluster, RealNode
 
 DEGRADED = "x-miroir-degraded"
 
@@ -35,14 +35,14 @@ def fully_repaired(cluster: Cluster, index: str) -> bool:
 
 def node_contents(cluster: Cluster, physical: str) -> dict[str, dict[str, Any]]:
     """Node -> shard stamp and version of every document it stores, asked of the nodes themselves."""
-    contents = {}
-    for node in cluster.nodes:
-        listed = node.api.request("POST", f"/indexes/{physical}/documents/fetch", json={"limit": 10_000}).json()
-        contents[node.node_id] = {
-            str(each["id"]): (each["_miroir_shard"], each["_miroir_seq"], each.get("title"))
-            for each in listed["results"]
-        }
-    return contents
+    return {node.node_id: contents_of(node, physical) for node in cluster.nodes}
+
+
+def contents_of(node: RealNode, physical: str) -> dict[str, Any]:
+    listed = node.api.request("POST", f"/indexes/{physical}/documents/fetch", json={"limit": 10_000}).json()
+    return {
+        str(each["id"]): (each["_miroir_shard"], each["_miroir_seq"], each.get("title")) for each in listed["results"]
+    }
 
 
 def assert_copies_equal(cluster: Cluster, index: str) -> None:
@@ -128,6 +128,34 @@ def test_a_majority_that_is_not_there_lets_no_write_stand(cluster: Callable[...,
     wait_until(lambda: fully_repaired(running, index_name), 60, "the copies equal")
     assert all_ids(running, index_name)[0] == list(range(30))
     assert_copies_equal(running, index_name)
+
+
+def test_a_write_that_cannot_stand_is_applied_nowhere(cluster: Callable[..., Cluster], index_name: str) -> None:
+    """With the only copy of some shards known to be away, the nodes of the others are not sent their part either."""
+    running = cluster(groups=1, nodes=2, rf=1)
+    running.client.create_index(index_name, "id")
+    running.client.add_documents(index_name, documents(0, 40))
+    left, gone = running.nodes
+    gone.kill()
+    running.wait_left(left)
+    before = left.api.get("/tasks", indexUids=index_name)["total"]
+    refused = [
+        add(running, index_name, documents(0, 40, "widget")),
+        running.client.request("POST", f"/indexes/{index_name}/documents/delete-batch", json=list(range(40))),
+        running.client.request("DELETE", f"/indexes/{index_name}/documents"),
+        running.client.request("POST", "/indexes", json={"uid": f"{index_name}_2"}),
+    ]
+    for response in refused:
+        assert (response.status_code, response.json()["code"]) == (503, "miroir_no_quorum")
+        assert "Nothing of it was applied" in response.json()["message"]
+    assert left.api.get("/tasks", indexUids=index_name)["total"] == before
+    wait_until(lambda: left.api.request("GET", f"/indexes/{index_name}_2").status_code == 404, 30, "no second index")
+    assert {title for _, _, title in contents_of(left, index_name).values()} <= {f"gadget {each}" for each in range(40)}
+    gone.restart()
+    running.wait_all_healthy()
+    running.client.add_documents(index_name, documents(0, 40, "widget"))
+    found = running.client.get(f"/indexes/{index_name}/documents", limit=100)["results"]
+    assert sorted(each["title"] for each in found) == sorted(f"widget {each}" for each in range(40))
 
 
 def test_with_everything_stopped_writes_and_reads_say_so(cluster: Callable[..., Cluster], index_name: str) -> None:

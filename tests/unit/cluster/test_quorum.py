@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miroir.cluster import Topology, place, quorums, short_groups
+from miroir.cluster.quorum import beyond_reach
 from miroir.store import Quorum
 from tests.unit.cluster.topologies import plain, topologies
 
@@ -46,6 +47,16 @@ def test_short_groups_by_counting(data: st.DataObject, topology: Topology) -> No
         if any(count < {1: 1, 2: 2, 3: 2}[topology.replication_factor] for count in took):
             expected.append(group.id)
     assert list(short_groups(placement, accepted)) == expected
+
+
+def test_what_is_beyond_reach() -> None:
+    ways = {0: (Quorum(frozenset("abc"), 1),), 1: (Quorum(frozenset("ab"), 2), Quorum(frozenset("cd"), 2))}
+    in_sync = {0: frozenset("a"), 1: frozenset("abc")}
+    assert beyond_reach(ways, in_sync, "abcd") == ()
+    assert beyond_reach(ways, in_sync, "bcd") == (0, 1)
+    assert beyond_reach(ways, in_sync, "acd") == (1,), "a group that holds both is without one"
+    assert beyond_reach(ways, {}, "") == (), "of what is not known nothing is said"
+    assert beyond_reach(ways, {0: frozenset({"lost#1"})}, "abcd") == (0,)
 
 
 def test_nobody_is_short_when_all_took_it() -> None:

@@ -255,6 +255,50 @@ async def test_nobody_is_there(bench: Bench) -> None:
     await bench.assert_at_rest()
 
 
+@pytest.mark.parametrize("policy", ["in_sync", "majority"])
+async def test_what_cannot_stand_is_not_sent(bench: Bench, policy: Literal["in_sync", "majority"]) -> None:
+    """Of one shard too few trusted copies are there; those of the others need not get what would not stand."""
+    bench.policy = policy
+    lone = _owned_by(bench.placement, "meili-0", "meili-1")
+    other = _owned_by(bench.placement, "meili-1", "meili-2")
+    if policy == "in_sync":
+        bench.fleet.nodes["meili-1"].answers.append(Unsent("no connection"))
+        await bench.write(lone)
+        assert (await bench.in_sync())[lone] == {"meili-0"}
+    before = {node: bench.stamps_at(node) for node in bench.fleet.nodes}
+    repairs = await bench.fleet.repairs()
+    bench.fleet.cluster.node_condemned("meili-0", "gone")
+    with pytest.raises(ApiError) as failed:
+        await bench.write(lone, other)
+    assert (failed.value.status, failed.value.code) == (503, "miroir_no_quorum")
+    assert f"of shard {lone} could take it. Nothing of it was applied" in failed.value.message
+    assert {node: bench.stamps_at(node) for node in bench.fleet.nodes} == before
+    assert await bench.fleet.repairs() == repairs
+    await bench.assert_at_rest()
+    await bench.write(other)
+
+
+async def test_who_may_be_back_at_its_turn_is_waited_for(bench: Bench) -> None:
+    """Before it is the node's turn nothing is certain: it may be there again by then."""
+    cluster, lone = bench.fleet.cluster, _owned_by(bench.placement, "meili-0", "meili-1")
+    bench.fleet.nodes["meili-1"].answers.append(Unsent("no connection"))
+    await bench.write(lone)
+    earlier = bench.lanes.join("meili-0", INDEX)
+    cluster.node_condemned("meili-0", "gone")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.write, lone)
+        with trio.fail_after(20):
+            while len(bench.stamps_at("meili-1")) < 2:
+                await trio.lowlevel.checkpoint()
+        bench.fleet.all_identified()
+        bench.fleet.all_identified()
+        assert cluster.usable("meili-0")
+        earlier.leave()
+    assert len(bench.followed) == 2
+    assert (await bench.in_sync())[lone] == {"meili-0"}
+    await bench.assert_at_rest()
+
+
 async def test_the_name_means_another_index(bench: Bench) -> None:
     """Nothing is sent."""
     await bench.fleet.store.delete_index(INDEX, INDEX, replace(_task(), type="indexDeletion"))
@@ -300,6 +344,8 @@ async def _mix(
             owners = {node for shard in shards for node in bench.placement.owners[shard]}
             took = {node for node in owners if says[node] == "accept"}
             stands = all(trusted[shard] & took for shard in shards)
+            unusable = {node for node, outcome in says.items() if outcome == "unusable"}
+            in_vain = any(trusted[shard] <= unusable for shard in shards)
             expected = dict(trusted)
             repairs: set[tuple[int, str | None]] = set()
             if stands:
@@ -313,14 +359,15 @@ async def _mix(
                 with pytest.raises((ApiError, NodeRefusal)) as failed:
                     await bench.write(*shards)
                 answers = {says[node] for node in owners}
-                refused = not took and "refuse" in answers and "unknown" not in answers
+                refused = not took and "refuse" in answers and "unknown" not in answers and not in_vain
                 assert isinstance(failed.value, NodeRefusal) == refused
-                if took or "unknown" in answers:
+                if (took or "unknown" in answers) and not in_vain:
                     repairs = {(shard, None) for shard in shards}
                 assert bench.followed == []
             assert await bench.in_sync() == expected
             assert await opened.repairs() == repairs
-            assert all(len(opened.nodes[node].received) == (says[node] != "unusable") for node in owners)
+            sent: set[str] = set() if in_vain else owners - unusable
+            assert all(len(opened.nodes[node].received) == (node in sent) for node in owners)
             assert all(not opened.nodes[node].received for node in opened.nodes.keys() - owners)
             await bench.assert_at_rest()
 
