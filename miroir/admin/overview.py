@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from miroir.cluster import Cluster
 from miroir.indexes import Index, Registry
 
 
 def topology_view(cluster: Cluster, registry: Registry, default_shards: int) -> dict[str, Any]:
-    """`GET /_miroir/topology`. `shard_count` is over all indexes; an empty cluster counts what an index would place."""
+    """`GET /_miroir/topology`. Shards are counted over all indexes; an empty cluster counts those an index would have.
+
+    `shards` alone is of a new index; a node's `shard_count` are the copies it holds.
+    """
     topology = cluster.topology
     now_ms = int(time() * 1000)
     counts = shard_counts(cluster, registry, default_shards)
@@ -29,7 +32,7 @@ def topology_view(cluster: Cluster, registry: Registry, default_shards: int) -> 
         if health.reason is not None:
             shown["error"] = health.reason
         nodes.append(shown)
-    degraded, uncovered = coverage(cluster, registry)
+    covered = coverage(cluster, registry, default_shards)
     return {
         "version": topology.version,
         "shards": default_shards,
@@ -41,9 +44,12 @@ def topology_view(cluster: Cluster, registry: Registry, default_shards: int) -> 
             for group in topology.groups
         ],
         "degraded_node_count": sum(1 for node in topology.nodes if cluster.health[node.id].status != "healthy"),
-        "degraded_shards": degraded,
+        "indexes": len(registry.all()),
+        "total_shards": covered.shards,
+        "degraded_shards": covered.degraded,
+        "uncovered_shards": covered.uncovered,
         "rebalance_in_progress": False,
-        "fully_covered": uncovered == 0,
+        "fully_covered": covered.uncovered == 0,
     }
 
 
@@ -84,14 +90,29 @@ def shard_counts(cluster: Cluster, registry: Registry, default_shards: int) -> d
     return counts
 
 
-def coverage(cluster: Cluster, registry: Registry) -> tuple[int, int]:
-    """Shards (over all indexes) with fewer readable copies than they should have, and shards with none."""
+class Coverage(NamedTuple):
+    """Shards over all indexes; those with fewer readable copies than they should have, and those with none."""
+
+    shards: int
+    degraded: int
+    uncovered: int
+
+
+def coverage(cluster: Cluster, registry: Registry, default_shards: int) -> Coverage:
+    """How far the copies of every shard can be read; without any index, those of an index that would be made now."""
+    held = [
+        (cluster.placement(index.row.shards), cluster.in_sync(index.physical_uid), cluster.stale(index.physical_uid))
+        for index in registry.all()
+    ]
+    if not held:
+        placement = cluster.placement(default_shards)
+        held = [(placement, placement.copies(), frozenset())]
     usable = cluster.usable_nodes()
-    degraded = uncovered = 0
-    for index in registry.all():
-        in_sync = cluster.in_sync(index.physical_uid)
-        for shard, owners in enumerate(cluster.placement(index.row.shards).owners):
-            readable = len((in_sync.get(shard, frozenset()) & usable) - cluster.stale(index.physical_uid))
+    shards = degraded = uncovered = 0
+    for placement, in_sync, stale in held:
+        for shard, owners in enumerate(placement.owners):
+            readable = len((in_sync.get(shard, frozenset()) & usable) - stale)
+            shards += 1
             degraded += readable < len(owners)
             uncovered += readable == 0
-    return degraded, uncovered
+    return Coverage(shards, degraded, uncovered)

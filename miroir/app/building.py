@@ -322,9 +322,8 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
 
     async def refresh_metrics() -> None:
         """Gauges that are facts about the cluster, taken when somebody looks."""
-        degraded, uncovered = coverage(cluster, registry)
-        total = sum(index.row.shards for index in registry.all())
-        metrics.set_shards(coverage=1.0 if not total else 1.0 - uncovered / total, degraded=degraded)
+        covered = coverage(cluster, registry, config.shards)
+        metrics.set_shards(coverage=1.0 - covered.uncovered / covered.shards, degraded=covered.degraded)
         metrics.set_shard_distribution(shard_counts(cluster, registry, config.shards))
         for node, health in cluster.health.items():
             metrics.set_node_healthy(node, healthy=health.status == "healthy")

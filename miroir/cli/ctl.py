@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from miroir.cli.credentials import CREDENTIALS_FILE, VARIABLE, CredentialsError, find_credentials
 from miroir.cli.ctl_aliases import alias_commands
-from miroir.cli.ctl_calls import USAGE, AsJson, Target, call_admin, fail, print_json
+from miroir.cli.ctl_calls import USAGE, AsJson, Target, call_admin, fail, print_json, show
 from miroir.cli.ctl_dumps import dump_commands
 from miroir.cli.ctl_shards import shard_commands
 from miroir.cli.ctl_tables import shards_tables, status_tables
@@ -49,9 +48,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(topology)
         return
-    console = Console(highlight=False)
-    for table in status_tables(topology):
-        console.print(table)
+    show(*status_tables(topology))
 
 
 @app.command()
@@ -65,9 +62,7 @@ def shards(
     if as_json:
         print_json(answer)
         return
-    console = Console(highlight=False)
-    for table in shards_tables(answer):
-        console.print(table)
+    show(*shards_tables(answer))
 
 
 @app.command()

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 
-from miroir.cli.ctl_calls import AsJson, call_admin, print_json
+from miroir.cli.ctl_calls import AsJson, call_admin, print_json, show
 
 alias_commands = typer.Typer(no_args_is_help=True, help="Names that stand for indexes: make them, flip them.")
 
@@ -69,7 +69,7 @@ def history(context: typer.Context, name: Name, as_json: AsJson = False) -> None
     if as_json:
         print_json(answer["history"])
         return
-    Console(highlight=False).print(_table(("version", "target_uids", "at"), answer["history"]))
+    show(_table(("version", "target_uids", "at"), answer["history"]))
 
 
 def _standing(indexes: list[str], multi: bool) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _show(answer: Any, aliases: Iterable[Mapping[str, Any]], *, as_json: bool) -
     if as_json:
         print_json(answer)
     else:
-        Console(highlight=False).print(_table(("name", "target_uids", "version", "updated_at"), aliases))
+        show(_table(("name", "target_uids", "version", "updated_at"), aliases))
 
 
 def _table(members: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> RenderableType:

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from rich.console import Console, RenderableType
 
 from miroir.cli.credentials import CredentialsError, find_credentials
 
 FAILED: Final = 1
 USAGE: Final = 2
+
+_WIDE: Final = 10_000
+"""Columns, more than any table has."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print what the API said.")]
 
@@ -57,6 +61,13 @@ def admin_key(target: Target) -> str:
 def print_json(value: Any) -> None:
     """For `--json`."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show(*renderables: RenderableType) -> None:
+    """Print tables, each row on one line, whatever the terminal's width: a cut address or number is of no use."""
+    console = Console(highlight=False, width=_WIDE)
+    for renderable in renderables:
+        console.print(renderable)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from miroir.cli.ctl_calls import FAILED, AsJson, Target, admin_key, call_admin, fail, print_json
+from miroir.cli.ctl_calls import FAILED, AsJson, Target, admin_key, call_admin, fail, print_json, show
 
 dump_commands = typer.Typer(no_args_is_help=True, help="Import dumps of Meilisearch.")
 
@@ -59,12 +59,10 @@ def status(
     if as_json:
         print_json(answer)
         return
-    table = Table(box=None, header_style="bold")
-    for name in _COLUMNS:
-        table.add_column(name, no_wrap=True, min_width=36 if name == "id" else None)
+    table = Table(*_COLUMNS, box=None, header_style="bold")
     for each in answer["results"]:
-        table.add_row(*(str(each.get(name, "-"))[:36] for name in _COLUMNS))
-    Console(highlight=False).print(table)
+        table.add_row(*(str(each.get(name, "-")) for name in _COLUMNS))
+    show(table)
     for each in answer["results"]:
         if "error" in each:
             typer.echo(f"{each['id']}: {_error(each)}")

@@ -19,21 +19,18 @@ _STYLES: Final = {
 
 
 def status_tables(topology: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """`GET /_miroir/topology`: a summary, then a line for each node."""
-    covered = bool(topology.get("fully_covered"))
+    """`GET /_miroir/topology`: a summary, a line for each node, and what is wrong with which."""
     summary = Table.grid(padding=(0, 2))
     for name, value in (
-        ("shards", _plain(topology.get("shards"))),
-        ("replication factor", _plain(topology.get("replication_factor"))),
-        ("replica groups", _plain(topology.get("replica_groups"))),
-        ("fully covered", Text("yes", "green") if covered else Text("no", "bold red")),
-        ("degraded shards", _plain(topology.get("degraded_shards"))),
-        ("nodes not healthy", _plain(topology.get("degraded_node_count"))),
+        ("fully covered", _covered(topology)),
+        ("indexes", _indexes(topology)),
+        ("a new index", _new_index(topology)),
+        ("nodes", _nodes(topology)),
         ("rebalance", "in progress" if topology.get("rebalance_in_progress") else "none"),
     ):
         summary.add_row(Text(name, "dim"), value)
     yield summary
-    nodes = Table("node", "group", "status", "shards", "last seen", "address", "error", box=None, header_style="bold")
+    nodes = Table("node", "group", "status", "copies", "last seen", "address", box=None, header_style="bold")
     for node in topology.get("nodes") or ():
         state = _plain(node.get("status"))
         nodes.add_row(
@@ -43,9 +40,42 @@ def status_tables(topology: Mapping[str, Any]) -> Iterator[RenderableType]:
             _plain(node.get("shard_count")),
             _age(node.get("last_seen_ms")),
             _plain(node.get("address")),
-            Text(node.get("error") or "", "red"),
         )
     yield nodes
+    for node in topology.get("nodes") or ():
+        if node.get("error"):
+            yield Text(f"{_plain(node.get('id'))}: {node['error']}", "red")
+
+
+def _covered(topology: Mapping[str, Any]) -> Text:
+    if topology.get("fully_covered"):
+        return Text("yes", "green")
+    uncovered = topology.get("uncovered_shards")
+    if uncovered is None:
+        return Text("no", "bold red")
+    if topology.get("indexes") == 0:
+        return Text(f"no: a new index would be without {_count(uncovered, 'shard')}", "bold red")
+    return Text(f"no: {_count(uncovered, 'shard')} cannot be read", "bold red")
+
+
+def _indexes(topology: Mapping[str, Any]) -> str:
+    indexes = topology.get("indexes")
+    if not indexes:
+        return _plain(indexes)
+    short = topology.get("degraded_shards")
+    whole = "all with every copy" if short == 0 else f"{_plain(short)} of them short of copies"
+    return f"{indexes}, of {_count(topology.get('total_shards'), 'shard')} together, {whole}"
+
+
+def _new_index(topology: Mapping[str, Any]) -> str:
+    shards, copies = topology.get("shards"), topology.get("replication_factor")
+    groups = _count(topology.get("replica_groups"), "replica group")
+    return f"{_count(shards, 'shard')}, {'1 copy' if copies == 1 else f'{_plain(copies)} copies'} of each in {groups}"
+
+
+def _nodes(topology: Mapping[str, Any]) -> str:
+    sick = topology.get("degraded_node_count")
+    return f"{len(topology.get('nodes') or ())}, {'all' if sick == 0 else f'{_plain(sick)} not'} healthy"
 
 
 def shards_tables(answer: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -72,6 +102,16 @@ def _names(values: Sequence[object] | None) -> Text:
     return Text(", ".join(map(str, values))) if values else Text("none", "bold red")
 
 
+def _count(value: object, noun: str) -> str:
+    return f"{_plain(value)} {noun}{'' if value == 1 else 's'}"
+
+
 def _age(last_seen_ms: object) -> str:
     """`last_seen_ms`: how long ago a node last answered."""
-    return f"{last_seen_ms / 1000:.1f} s ago" if isinstance(last_seen_ms, int | float) else "never"
+    if not isinstance(last_seen_ms, int | float):
+        return "never"
+    seconds = last_seen_ms / 1000
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.1f} s ago"

@@ -32,7 +32,10 @@ def test_a_healthy_cluster_at_a_glance() -> None:
         "replication_factor": 1,
         "replica_groups": 2,
         "degraded_node_count": 0,
+        "indexes": 1,
+        "total_shards": SHARDS,
         "degraded_shards": 0,
+        "uncovered_shards": 0,
         "rebalance_in_progress": False,
         "fully_covered": True,
     }
@@ -71,21 +74,30 @@ def test_shards_without_any_reader_are_not_covered() -> None:
     cluster, registry = cluster_with("books", groups=1)
     cluster.node_missed("a", "timeout")
     held = len(cluster.placement(SHARDS).shards_of_node["a"])
-    assert coverage(cluster, registry) == (held, held)
+    assert coverage(cluster, registry, 16) == (SHARDS, held, held)
     assert not topology_view(cluster, registry, 16)["fully_covered"]
 
 
 def test_a_copy_that_is_not_trusted_makes_its_shard_degraded() -> None:
     cluster, registry = cluster_with("books", groups=1, rf=2)
-    assert coverage(cluster, registry) == (0, 0)
+    assert coverage(cluster, registry, 16) == (SHARDS, 0, 0)
     cluster.apply_in_sync("books-1", {2: frozenset("a")})
-    assert coverage(cluster, registry) == (1, 0)
+    assert coverage(cluster, registry, 16) == (SHARDS, 1, 0)
 
 
 def test_an_empty_cluster_counts_the_shards_an_index_would_have() -> None:
     cluster, registry = cluster_with()
     assert sum(shard_counts(cluster, registry, 16).values()) == 32
-    assert coverage(cluster, registry) == (0, 0)
+    assert coverage(cluster, registry, 16) == (16, 0, 0)
+
+
+def test_an_empty_cluster_without_its_nodes_is_not_covered() -> None:
+    cluster, registry = cluster_with(groups=1)
+    for node in cluster.clients:
+        cluster.node_missed(node, "timeout")
+    assert coverage(cluster, registry, 16) == (16, 16, 16)
+    view = topology_view(cluster, registry, 16)
+    assert (view["indexes"], view["uncovered_shards"], view["fully_covered"]) == (0, 16, False)
 
 
 @pytest.mark.parametrize("uids", [["books"], ["books", "films", "songs"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -15,15 +16,21 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from miroir import __version__
 from miroir.cli.credentials import VARIABLE, CredentialsError, find_credentials
+from miroir.cli.ctl_tables import status_tables
 from miroir.config import Config
 
 TOPOLOGY = {
     "shards": 16,
     "replication_factor": 2,
     "replica_groups": 1,
+    "indexes": 1,
+    "total_shards": 16,
+    "degraded_shards": 16,
+    "uncovered_shards": 3,
     "fully_covered": False,
     "degraded_node_count": 1,
     "rebalance_in_progress": False,
@@ -201,14 +208,51 @@ def test_status_is_a_table_or_what_the_api_said(tmp_path: Path, url: str) -> Non
     environ = {"MIROIR_URL": url, "MIROIR_ADMIN_API_KEY": "ops:right,ann:other"}
     done = run("ctl", "status", home=tmp_path, **environ)
     assert (done.returncode, done.stderr) == (0, "")
-    rows = [line.split() for line in done.stdout.splitlines()]
-    healthy, failed = (row for row in rows if row[:1] in (["n0"], ["n1"]))
-    assert healthy[:4] == ["n0", "0", "healthy", "16"]
-    assert healthy[4:7] == ["1.5", "s", "ago"]
-    assert failed[:5] == ["n1", "0", "failed", "16", "never"]
-    assert "connection refused" in done.stdout
-    assert "fully covered       no" in done.stdout
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        line.split()
+        for line in (
+            "fully covered  no: 3 shards cannot be read",
+            "indexes        1, of 16 shards together, 16 of them short of copies",
+            "a new index    16 shards, 2 copies of each in 1 replica group",
+            "nodes          2, 1 not healthy",
+            "rebalance      none",
+            "node  group  status   copies  last seen  address",
+            "n0    0      healthy  16      1.5 s ago  http://n0:7700",
+            "n1    0      failed   16      never      http://n1:7700",
+            "n1: connection refused",
+        )
+    ]
     assert json.loads(run("ctl", "status", "--json", home=tmp_path, **environ).stdout) == TOPOLOGY
+
+
+def test_rows_are_never_cut(tmp_path: Path, url: str) -> None:
+    """By eighty columns, which is also what a pipe counts as."""
+    for command in (("status",), ("dump", "status")):
+        wide, narrow = (
+            run("ctl", "--url", url, "--admin-key", "right", *command, home=tmp_path, COLUMNS=columns)
+            for columns in ("160", "40")
+        )
+        assert (narrow.returncode, narrow.stdout) == (0, wide.stdout)
+
+
+def test_how_things_stand_is_told_in_units_that_fit() -> None:
+    def told(**topology: Any) -> str:
+        console = Console(file=io.StringIO(), width=200)
+        for each in status_tables(topology):
+            console.print(each)
+        return " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]  # it is a StringIO
+
+    nothing = told(indexes=0, total_shards=64, degraded_shards=64, uncovered_shards=64, shards=64, fully_covered=False)
+    assert "fully covered no: a new index would be without 64 shards" in nothing
+    assert "indexes 0" in nothing
+    assert "short of copies" not in nothing
+    well = told(indexes=2, total_shards=1, degraded_shards=0, fully_covered=True, degraded_node_count=0)
+    assert "fully covered yes indexes 2, of 1 shard together, all with every copy" in well
+    assert "nodes 0, all healthy" in well
+    assert "a new index - shards, - copies of each in - replica groups" in told(), "of an older server"
+    seen = [told(nodes=[{"id": "n", "last_seen_ms": ms}]) for ms in (400, 119_000, 120_000, 7_200_000, 400_000_000)]
+    for text, age in zip(seen, ("0.4 s", "119.0 s", "2 min", "2 h", "5 d"), strict=True):
+        assert f" {age} ago" in text
 
 
 def test_shards_names_owners_and_where_there_are_none(tmp_path: Path, url: str) -> None:
