@@ -31,6 +31,8 @@ def topology_view(cluster: Cluster, registry: Registry, default_shards: int) -> 
         }
         if health.reason is not None:
             shown["error"] = health.reason
+        if health.refuses_key:
+            shown["refuses_key"] = True
         nodes.append(shown)
     covered = coverage(cluster, registry, default_shards)
     return {

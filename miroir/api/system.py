@@ -77,8 +77,11 @@ class SystemResource:
         for group in self._cluster.topology.groups:
             if self._covers(group.id, usable):
                 return json_response(200, {"ready": True, "replica_group": group.id})
-        waiting = sorted(set(self._cluster.clients) - usable)
-        return json_response(503, {"ready": False, "waiting_for": waiting})
+        answer: dict[str, Any] = {"ready": False, "waiting_for": sorted(set(self._cluster.clients) - usable)}
+        locked = sorted(node for node, health in self._cluster.health.items() if health.refuses_key)
+        if locked:
+            answer["key_refused_by"] = locked
+        return json_response(503, answer)
 
     def _covers(self, group: int, usable: frozenset[str]) -> bool:
         """Whether the group can answer for every shard there is, and for those of an index to be created."""

@@ -28,6 +28,8 @@ class Health:
     successes: int = 0
     reason: str | None = None
     last_seen_ms: int | None = None
+    refuses_key: bool = False
+    """Whether that is what was wrong: it opens to none of our calls."""
 
     @property
     def usable(self) -> bool:
@@ -50,6 +52,6 @@ def missed(health: Health, reason: str, thresholds: Thresholds) -> Health:
     return Health("failed" if failed else "degraded", failures, 0, reason, health.last_seen_ms)
 
 
-def condemned(health: Health, reason: str) -> Health:
-    """The node is not who it should be: failed at once, whatever it answers."""
-    return Health("failed", health.failures + 1, 0, reason, health.last_seen_ms)
+def condemned(health: Health, reason: str, *, refuses_key: bool = False) -> Health:
+    """The node is not who it should be, or opens to nobody like us: failed at once, whatever it answers."""
+    return Health("failed", health.failures + 1, 0, reason, health.last_seen_ms, refuses_key)

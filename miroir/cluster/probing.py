@@ -18,7 +18,7 @@ import trio
 
 from miroir.cluster.state import Cluster
 from miroir.http import ExchangeError
-from miroir.nodes import Identity, NodeAnswerError
+from miroir.nodes import Identity, NodeAnswerError, error_of
 from miroir.store import NodeIdentity, Store, StoreError
 from miroir.telemetry import get_logger
 
@@ -26,6 +26,11 @@ _log = get_logger(__name__)
 
 _UNSETTLED_INTERVAL_S = 1.0
 """Nodes that are not healthy are probed at least this often, so that they come back soon."""
+
+_KEY_ERRORS = {
+    "invalid_api_key": "the node refuses the key that Miroir sends it",
+    "missing_authorization_header": "the node asks for a key, and Miroir has none for it",
+}
 
 
 class Preparation(Protocol):
@@ -114,7 +119,7 @@ class Prober:
                 identity = await client.identity()
                 highest = await client.highest_task_uid()
             except (ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
-                self._cluster.node_missed(node, str(failure))
+                self._missed(node, failure)
                 return
         if patience.cancelled_caught:
             self._cluster.node_missed(node, f"no answer within {self._timeout_s:g} s")
@@ -159,11 +164,18 @@ class Prober:
                 for prepare in self._preparations:
                     await prepare(node, is_new=is_new)
             except (ExchangeError, NodeAnswerError, msgspec.MsgspecError) as failure:
-                self._cluster.node_missed(node, f"not ready for use: {failure}")
+                self._missed(node, failure, "not ready for use: ")
                 return False
             return True
         self._cluster.node_missed(node, "not ready for use in time")
         return False
+
+    def _missed(self, node: str, failure: Exception, what: str = "") -> None:
+        """`what` was not done because of the failure."""
+        if (refused := _refusal_of_key(failure)) is not None:
+            self._cluster.node_locked(node, what + refused)
+        else:
+            self._cluster.node_missed(node, f"{what}{failure}")
 
     async def _lost_disk(self, node: str, seen: NodeIdentity, loss: str) -> None:
         _log.error("node lost its disk", node_id=node, reason=loss, incarnation=seen.incarnation)
@@ -179,11 +191,19 @@ class Prober:
             try:
                 await self._cluster.clients[node].write_identity(identity)
             except (ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
-                self._cluster.node_missed(node, f"identity not written: {failure}")
+                self._missed(node, failure, "identity not written: ")
                 return None
             return identity
         self._cluster.node_missed(node, "identity not written in time")
         return None
+
+
+def _refusal_of_key(failure: Exception) -> str | None:
+    """What an operator has to do where a node does not open to our key; None where it is something else."""
+    error = error_of(failure.status, failure.body) if isinstance(failure, NodeAnswerError) else None
+    if error is None or error.code not in _KEY_ERRORS:
+        return None
+    return f"{_KEY_ERRORS[error.code]}: set MIROIR_NODE_MASTER_KEY to the node's master key"
 
 
 def _loss(seen: NodeIdentity, identity: Identity | None, highest: int) -> str | None:

@@ -188,6 +188,10 @@ class Cluster:
         self.incarnations.pop(node, None)
         self._turn(node, condemned(self.health[node], reason))
 
+    def node_locked(self, node: str, reason: str) -> None:
+        """It refuses our key. At once: its refusals must not reach clients, whose keys are in order."""
+        self._turn(node, condemned(self.health[node], reason, refuses_key=True))
+
     def observe(self, node: str, operation: str, seconds: float, error: str | None) -> None:
         """Told of every exchange with a node: latency statistics, and health from live traffic.
 
@@ -204,6 +208,9 @@ class Cluster:
         self.health[node] = health
         if before.status != health.status:
             self.generation += 1
+        if health.refuses_key and not before.refuses_key:
+            _log.error("node refuses our key", node_id=node, before=before.status, reason=health.reason)
+        elif before.status != health.status:
             log = _log.warning if health.status == "failed" else _log.info
             log("node health changed", node_id=node, before=before.status, status=health.status, reason=health.reason)
         if not self.usable(node) and not self._cleared[node].is_set():

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from miroir.cluster import ForeignNode, Prober
 from miroir.http import ConnectFailed, ConnectionLost
@@ -258,6 +259,38 @@ async def test_no_answer_is_no_loss(probed: Fleet, failure: Exception) -> None:
     for _ in range(2):
         await probe()
     assert states == ["degraded", "degraded", "failed", "failed", "healthy"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (403, "invalid_api_key", "the node refuses the key that Miroir sends it: set MIROIR_NODE_MASTER_KEY"),
+        (401, "missing_authorization_header", "the node asks for a key, and Miroir has none for it: set MIROIR_NODE"),
+    ],
+)
+async def test_a_node_that_refuses_our_key_is_told_of_once(probed: Fleet, status: int, code: str, says: str) -> None:
+    """It is out of use at once: what it says to clients' requests is about our key, not about theirs."""
+    prober = _prober(probed)
+    await prober.first_look()
+    node, cluster = _node(probed), probed.cluster
+    error = {"message": "No.", "code": code, "type": "auth", "link": ""}
+    node.failure = NodeAnswerError("meili-0", status, msgspec.json.encode(error))
+    with capture_logs() as logs:
+        await prober.probe("meili-0")
+        assert not cluster.usable("meili-0")
+        await prober.probe("meili-0")
+    assert [entry["event"] for entry in logs] == ["node refuses our key"]
+    assert cluster.health["meili-0"].refuses_key
+    assert (cluster.health["meili-0"].reason or "").startswith(says)
+    node.failure = ConnectFailed("refused")
+    await prober.probe("meili-0")
+    assert not cluster.health["meili-0"].refuses_key
+    node.failure = None
+    for _ in range(2):
+        await prober.probe("meili-0")
+    assert cluster.usable("meili-0")
+    assert cluster.health["meili-0"].reason is None
+    assert await probed.repairs() == set(), "its copies are what they were"
 
 
 async def test_an_unreadable_identity_is_no_loss(probed: Fleet) -> None:
