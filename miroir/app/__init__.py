@@ -31,7 +31,7 @@ from miroir.app.doors import (
     secured,
 )
 from miroir.cluster import ForeignNode
-from miroir.config import Config, Secrets, not_servable, set_in_vain
+from miroir.config import Config, Secrets, cautions, not_servable
 from miroir.coordination import Supervisor
 from miroir.http import ServerLimits
 from miroir.http import serve as serve_http
@@ -134,18 +134,11 @@ async def serve(config: Config, secrets: Secrets, *, stop: trio.Event) -> None:
 
 
 def _check(config: Config, secrets: Secrets) -> None:
-    if not config.nodes:
-        raise StartupError("No nodes are configured. Name at least one under `miroir.nodes` in the configuration file.")
     refused = not_servable(config)
     if refused:
         raise StartupError(" ".join(refused))
-    in_vain = set_in_vain(config)
-    if in_vain:
-        _log.warning("configured in vain: not built yet", keys=in_vain)
-    if secrets.master_key is None:
-        _log.warning("no master key: the data plane stands open to everybody", set="MIROIR_MASTER_KEY")
-    if not secrets.admin_keys:
-        _log.warning("no admin key: /_miroir stays shut", set="MIROIR_ADMIN_API_KEY")
+    for caution in cautions(config, secrets):
+        _log.warning(caution.text, **caution.about)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from miroir.config import Config, ConfigError, load_config, not_servable, secret_names
+from miroir.config import Config, ConfigError, cautions, load_config, load_secrets, not_servable, secret_names
 
 app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 
@@ -27,8 +27,18 @@ def check(
     file: Annotated[Path, typer.Argument(help="The configuration file.")],
     overrides: Overrides = None,
 ) -> None:
-    """Check a file, with the environment and --set laid over it. Exit 1 names every problem."""
-    refused = not_servable(load_or_exit(file, overrides or ()))
+    """Check a file, with the environment and --set laid over it. Exit 1 names every problem.
+
+    What `miroir serve` would warn of is said too, on standard error.
+    """
+    config = load_or_exit(file, overrides or ())
+    try:
+        secrets = load_secrets(config, environ=os.environ)
+    except ConfigError as error:
+        refuse(error)
+    for caution in cautions(config, secrets):
+        typer.echo(f"{file}: warning: {caution}", err=True)
+    refused = not_servable(config)
     for reason in refused:
         typer.echo(f"{file}: {reason}", err=True)
     if refused:

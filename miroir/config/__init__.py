@@ -6,7 +6,7 @@ from miroir.config.model import Config
 from miroir.config.problems import ConfigError, Problem
 from miroir.config.refusals import settle_may_be_skipped
 from miroir.config.secrets import Secrets, load_secrets, parse_admin_keys, secret_names
-from miroir.config.unbuilt import not_servable, set_in_vain
+from miroir.config.startup import cautions, not_servable
 
 __all__ = [
     "Config",
@@ -14,11 +14,11 @@ __all__ = [
     "NodeEntry",
     "Problem",
     "Secrets",
+    "cautions",
     "load_config",
     "load_secrets",
     "not_servable",
     "parse_admin_keys",
     "secret_names",
-    "set_in_vain",
     "settle_may_be_skipped",
 ]

@@ -54,16 +54,6 @@ UNBUILT_KEYS: Final = {
 """Single knobs of sections that are built."""
 
 
-def not_servable(config: Config) -> list[str]:
-    """What the configuration asks for that `miroir serve` refuses, and what to do instead."""
-    refused = []
-    if config.task_store.backend != "sqlite":
-        refused.append(f"task_store.backend: {config.task_store.backend} is not built yet; use sqlite.")
-    if config.server.workers > 1:
-        refused.append("server.workers above 1 is not built yet; use 1.")
-    return refused
-
-
 def set_in_vain(config: Config) -> list[str]:
     """The dotted names that differ from their defaults though nothing reads them yet, in order."""
     defaults = Config()

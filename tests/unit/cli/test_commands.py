@@ -83,8 +83,9 @@ def test_version_and_usage(tmp_path: Path) -> None:
 
 def test_check_says_fine_or_every_problem(tmp_path: Path) -> None:
     file = tmp_path / "miroir.yaml"
-    file.write_text("miroir: {shards: 8}\n")
-    done = run("main", "config", "check", str(file), home=tmp_path)
+    file.write_text("miroir: {nodes: [{id: n0, address: 'http://n0:7700'}]}\n")
+    keys = {"MIROIR_MASTER_KEY": "a-master-key", "MIROIR_ADMIN_API_KEY": "an-admin-key"}
+    done = run("main", "config", "check", str(file), home=tmp_path, **keys)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{file}: fine\n", "")
     file.write_text("miroir:\n  shards: 0\n  server: {prot: 1}\n")
     done = run("main", "config", "check", str(file), "--set", "logging.level=[bold]", home=tmp_path, MIROIR_A__B="1")
@@ -97,6 +98,30 @@ def test_check_says_fine_or_every_problem(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "use sqlite" in done.stderr
     assert "use 1" in done.stderr
+
+
+def test_check_says_what_the_start_would_say(tmp_path: Path) -> None:
+    file = tmp_path / "miroir.yaml"
+    file.write_text("")
+    done = run("main", "config", "check", str(file), home=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    no_nodes = "No nodes are configured. Name at least one under `miroir.nodes` in the configuration file."
+    assert f"{file}: {no_nodes}" in done.stderr.splitlines()
+    served = run("main", "serve", "--config", str(file), home=tmp_path, MIROIR_LOGGING__FORMAT="json")
+    (line,) = map(json.loads, served.stdout.splitlines())
+    assert (served.returncode, line["reason"]) == (1, no_nodes)
+    file.write_text("miroir: {nodes: [{id: n0, address: 'http://n0:7700'}], hedging: {enabled: false}}\n")
+    done = run("main", "config", "check", str(file), home=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{file}: fine\n")
+    assert done.stderr.splitlines() == [
+        f"{file}: warning: configured in vain: not built yet (keys hedging)",
+        f"{file}: warning: no master key: the data plane stands open to everybody (set MIROIR_MASTER_KEY)",
+        f"{file}: warning: no admin key: /_miroir stays shut (set MIROIR_ADMIN_API_KEY)",
+    ]
+    same = {"MIROIR_MASTER_KEY": "one-key", "MIROIR_ADMIN_API_KEY": "one-key"}
+    done = run("main", "config", "check", str(file), home=tmp_path, **same)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "holds the same key as MIROIR_MASTER_KEY" in done.stderr
 
 
 def test_show_prints_a_file_that_can_be_used(tmp_path: Path) -> None:
