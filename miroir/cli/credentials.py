@@ -18,6 +18,10 @@ class CredentialsError(Exception):
     """No key, or one that cannot be used. The text never holds a key."""
 
 
+class NoCredentials(CredentialsError):
+    """There is none anywhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """An admin key, and where it was found."""
@@ -27,7 +31,7 @@ class Credentials:
 
 
 def find_credentials(*, environ: Mapping[str, str], home: Path, option: str | None) -> Credentials:
-    """The first key of the option, the environment, and the file below `home`; `CredentialsError` without any.
+    """The first key of the option, the environment, and the file below `home`; `NoCredentials` without any.
 
     What a user has typed counts, also when it cannot be used: another key than the one meant must not be sent instead.
     """
@@ -41,7 +45,7 @@ def find_credentials(*, environ: Mapping[str, str], home: Path, option: str | No
     from_file = _read(file)
     if from_file:
         return Credentials(_usable(from_file, str(file)), str(file))
-    raise CredentialsError(
+    raise NoCredentials(
         f'no admin key: give --admin-key, or set {VARIABLE}, or write `admin_key = "..."` into ~/{CREDENTIALS_FILE}'
     )
 

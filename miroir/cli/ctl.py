@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from miroir.cli.credentials import CREDENTIALS_FILE, VARIABLE, CredentialsError, find_credentials
+from miroir.cli.credentials import CREDENTIALS_FILE, VARIABLE, CredentialsError, NoCredentials, find_credentials
 from miroir.cli.ctl_aliases import alias_commands
 from miroir.cli.ctl_calls import USAGE, AsJson, Target, call_admin, fail, print_json, show
 from miroir.cli.ctl_dumps import dump_commands
@@ -67,16 +67,20 @@ def shards(
 
 @app.command()
 def config(context: typer.Context, as_json: AsJson = False) -> None:
-    """Which server these commands talk to, and where the admin key was found. Asks nobody."""
+    """Which server these commands talk to, and where the admin key was found, if there is one. Asks nobody."""
     target: Target = context.obj
+    source: str | None = None
+    missing = ""
     try:
         source = find_credentials(environ=os.environ, home=Path.home(), option=target.option_key).source
+    except NoCredentials as error:
+        missing = str(error)
     except CredentialsError as error:
         fail(str(error), USAGE)
     if as_json:
         print_json({"url": target.url, "admin_key_from": source})
     else:
-        typer.echo(f"url:            {target.url}\nadmin key from: {source}")
+        typer.echo(f"url:            {target.url}\nadmin key from: {source or f'nowhere ({missing})'}")
 
 
 def main() -> None:

@@ -25,14 +25,23 @@ _PATH = "/_miroir/aliases"
 def list_aliases(context: typer.Context, as_json: AsJson = False) -> None:
     """Every alias and what it stands for."""
     answer = call_admin(context, _PATH)
-    _show(answer, answer["results"] if not as_json else (), as_json=as_json)
+    if as_json:
+        print_json(answer)
+    else:
+        show(_table(("name", "target_uids", "version", "updated_at"), answer["results"]))
 
 
 @alias_commands.command()
 def create(context: typer.Context, name: Name, indexes: Indexes, multi: Multi = False, as_json: AsJson = False) -> None:
     """A new alias."""
     answer = call_admin(context, _PATH, method="POST", body={"name": name, **_standing(indexes, multi)})
-    _show(answer, [answer], as_json=as_json)
+    if as_json:
+        print_json(answer)
+        return
+    use = "Reads" if answer["kind"] == "multi" else "Reads and writes"
+    typer.echo(
+        f"{_stands(answer)}. {use} may name it from now on; `miroir-ctl alias flip {name} ...` turns it elsewhere"
+    )
 
 
 @alias_commands.command()
@@ -49,7 +58,10 @@ def flip(
     if version is not None:
         body["version"] = version
     answer = call_admin(context, _path(name), method="PUT", body=body)
-    _show(answer, [answer], as_json=as_json)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"{_stands(answer)}; `miroir-ctl alias history {name}` shows what it stood for")
 
 
 @alias_commands.command()
@@ -80,11 +92,8 @@ def _path(name: str) -> str:
     return f"{_PATH}/{quote(name, safe='')}"
 
 
-def _show(answer: Any, aliases: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        print_json(answer)
-    else:
-        show(_table(("name", "target_uids", "version", "updated_at"), aliases))
+def _stands(alias: Mapping[str, Any]) -> str:
+    return f"{alias['name']} stands for {', '.join(alias['target_uids'])} now, version {alias['version']}"
 
 
 def _table(members: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> RenderableType:

@@ -22,6 +22,15 @@ _POLL_S: Final = 0.5
 _ENDED: Final = frozenset({"completed", "failed", "canceled"})
 _COLUMNS: Final = ("id", "state", "phase", "pct_complete", "documents")
 
+_GOES_ON: Final = "It goes on by itself; `miroir-ctl dump status {id} --watch` stays until it has ended"
+_NEXT: Final = {
+    "queued": _GOES_ON,
+    "in_progress": _GOES_ON,
+    "failed": "`miroir-ctl dump resume {id}` goes on where it failed, once the cause is gone; "
+    "`miroir-ctl dump cancel {id}` gives it up",
+}
+"""State -> what whoever imports can do next."""
+
 Id = Annotated[str, typer.Argument(help="The import, as `dump status` lists it.")]
 
 
@@ -137,6 +146,8 @@ def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
             typer.echo(f"  {uid}: {documents}")
         for remark in found["remarks"]:
             typer.echo(f"  note: {remark}")
+        if next_step := _NEXT.get(found["state"]):
+            typer.echo(next_step.format(id=found["id"]))
     if found["state"] == "failed":
         fail(_error(found), FAILED)
 

@@ -53,4 +53,7 @@ def allocate_stale(
         print_json(answer)
         return
     shards = ", ".join(map(str, answer["shards"]))
-    typer.echo(f"shard {shards} of {index}: trusted on {node} now, with {answer['documents']} documents")
+    typer.echo(
+        f"shard {shards} of {index}: trusted on {node} now, with {answer['documents']} documents. The other copies are "
+        f"made equal to it; `miroir-ctl shards {index}` shows which are"
+    )

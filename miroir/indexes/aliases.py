@@ -22,7 +22,10 @@ from miroir.indexes.uids import check_uid
 from miroir.store import AliasKind, AliasRow, MappingChanged, NameTaken, Store
 from miroir.tasks import now_text
 
-_MEMBER: Final[Mapping[AliasKind, str]] = {"single": "current_uid", "multi": "target_uids"}
+_KIND: Final[Mapping[AliasKind, str]] = {
+    "single": "one index, and stays so: name just one (`current_uid`)",
+    "multi": "several indexes, and stays so: name a list (`target_uids`; `--multi` for a list of one)",
+}
 """What an operator names the indexes by."""
 
 
@@ -77,7 +80,7 @@ class AliasService:
         check_uid(name)
         async with self._changing(name, *targets):
             if self._registry.alias(name) is not None:
-                raise conflict(f"Alias `{name}` already exists. Flip it with PUT.")
+                raise conflict(f"Alias `{name}` already exists. Flip it instead.")
             now = now_text()
             return await self._put(AliasRow(name, kind, tuple(targets), 0, None, now, now))
 
@@ -88,8 +91,7 @@ class AliasService:
             if version is not None and version != present.version:
                 raise conflict(f"Alias `{name}` has version {present.version}, not {version}.")
             if kind != present.kind:
-                many = "several indexes" if present.kind == "multi" else "one index"
-                raise conflict(f"Alias `{name}` stands for {many}, and stays so: name `{_MEMBER[present.kind]}`.")
+                raise conflict(f"Alias `{name}` stands for {_KIND[present.kind]}.")
             row = await self._put(replace(present, targets=tuple(targets), updated_at=now_text()))
             self._flipped(name)
             return row

@@ -111,8 +111,8 @@ class ImportRun:
                 continue
             if self.steps.job.params["if_exists"] != "merge":
                 raise _conflict(
-                    f"Index `{index.uid}` is here already. Delete it, or import with `if_exists=merge` to put the "
-                    "dump's settings and documents on top of it"
+                    f"Index `{index.uid}` is here already. Delete it, or import with `if_exists=merge` (`--if-exists "
+                    "merge`) to put the dump's settings and documents on top of it"
                 )
             known = present.row.primary_key
             if None not in (known, index.primary_key) and known != index.primary_key:

@@ -222,10 +222,14 @@ def test_it_outlives_the_process_and_shows_in_metrics_and_commands(
         api.add_documents(uid, [{"id": uid}])
 
     command = partial(run_alias_command, server)
-    assert json.loads(command("create", name, "one", "--json"))["version"] == 1
-    for target in ("two", "one", "two"):
-        assert target in command("flip", name, target)
+    made = command("create", name, "one")
+    assert made.startswith(f"{name} stands for one now, version 1. Reads and writes may name it")
+    again = command("create", name, "one")
+    assert again == f"1: miroir-ctl: Alias `{name}` already exists. Flip it instead. (miroir_alias_conflict)\n"
+    for version, target in enumerate(("two", "one", "two"), start=2):
+        assert command("flip", name, target).startswith(f"{name} stands for {target} now, version {version};")
     assert command("flip", name, "one", "--version", "1").startswith("1: miroir-ctl: Alias")
+    assert "stands for one index, and stays so" in command("flip", name, "one", "two")
     server.server.kill()
     server.server.restart()
     assert api.search(name, "")["hits"] == [{"id": "two"}]

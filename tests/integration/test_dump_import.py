@@ -228,6 +228,12 @@ def test_from_the_command_line(cluster: Callable[..., Cluster], index_name: str,
     done = command("import", str(file))
     assert (done.returncode, f"{index_name}: 2" in done.stdout) == (0, True), done
     assert ": completed, 2 documents" in done.stdout
+    taken = command("import", str(file), "--if-exists", "merge", "--no-wait")
+    lines = taken.stdout.splitlines()
+    assert (taken.returncode, lines[0].split(": ")[1]) == (0, "queued, 0 documents")
+    id = lines[0].split()[1].rstrip(":")
+    assert lines[-1] == f"It goes on by itself; `miroir-ctl dump status {id} --watch` stays until it has ended"
+    assert command("status", id, "--watch").returncode == 0
     # What is here already is in the way of a second time, and the command says so in its status.
     again = command("import", str(file), "--json")
     found = json.loads(again.stdout)
@@ -235,6 +241,7 @@ def test_from_the_command_line(cluster: Callable[..., Cluster], index_name: str,
     assert found["error"]["message"] in again.stderr
     assert found["id"] in command("status").stdout
     assert json.loads(command("status", found["id"], "--json").stdout)["state"] == "failed"
+    assert f"`miroir-ctl dump resume {found['id']}` goes on" in command("status", found["id"]).stdout
     assert command("cancel", found["id"]).returncode == 0
     assert command("resume", found["id"]).returncode == 1
     assert command("import", str(tmp_path / "none.dump")).returncode == 2

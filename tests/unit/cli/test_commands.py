@@ -326,6 +326,16 @@ def test_what_is_typed_goes_before_the_environment(tmp_path: Path, url: str) -> 
     assert json.loads(shown.stdout) == {"url": url, "admin_key_from": "--admin-key"}
 
 
+def test_what_asks_nobody_needs_no_key(tmp_path: Path) -> None:
+    shown = run("ctl", "config", home=tmp_path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "admin key from: nowhere (no admin key: give --admin-key, or set MIROIR_ADMIN_API_KEY" in shown.stdout
+    as_json = json.loads(run("ctl", "config", "--json", home=tmp_path).stdout)
+    assert as_json == {"url": "http://127.0.0.1:7700", "admin_key_from": None}
+    wrong = run("ctl", "--admin-key", "", "config", home=tmp_path)
+    assert (wrong.returncode, wrong.stderr) == (2, "miroir-ctl: the key from --admin-key is empty\n")
+
+
 def test_why_an_import_failed_is_said_wherever_it_is_shown(tmp_path: Path, url: str) -> None:
     typed = ("--url", url, "--admin-key", "right", "dump", "status")
     why = "This is not a dump: it cannot be unpacked. (miroir_dump_invalid)"
