@@ -33,7 +33,8 @@ class DevOptions:
     nodes: int = 3
     groups: int = 1
     rf: int = 1
-    shards: int = 16
+    shards: int = 12
+    """Of a new index. Twelve are spread evenly over the three nodes there are by default: by their ids four to each."""
     port: int = DEFAULT_PORT
     """Port of the Meilisearch API; 0: any. The default gives way to the next free one when taken, others do not."""
     master_key: str | None = None

@@ -38,6 +38,7 @@ async def node_statuses(fleet: Fleet, admin: httpx.AsyncClient) -> list[NodeStat
     seen: dict[str, Any] = {}
     requests: Counter[str] = Counter()
     documents: dict[str, int] = {}
+    answering: set[str] = set()
 
     async def topology() -> None:
         for row in (await _json(admin, f"{fleet.url}/_miroir/topology") or {}).get("nodes", []):
@@ -47,8 +48,12 @@ async def node_statuses(fleet: Fleet, admin: httpx.AsyncClient) -> list[NodeStat
         requests.update(node_requests(await _text(admin, f"http://127.0.0.1:{fleet.metrics_port}/metrics") or ""))
 
     async def count(node: MeilisearchNode) -> None:
-        stats = await _json(admin, f"{node.address}/stats", key=fleet.keys.node)
-        if stats is not None:
+        response = await _get(admin, f"{node.address}/stats", fleet.keys.node)
+        if response is None:
+            return
+        answering.add(node.node_id)
+        if response.is_success:
+            stats = response.json()
             documents[node.node_id] = sum(
                 index["numberOfDocuments"] for uid, index in stats["indexes"].items() if uid != _OUR_INDEX
             )
@@ -62,12 +67,14 @@ async def node_statuses(fleet: Fleet, admin: httpx.AsyncClient) -> list[NodeStat
     statuses = []
     for number, node in enumerate(fleet.nodes):
         row = seen.get(node.node_id, {})
+        # One that ended may have been started again by hand.
+        is_there = node.running or node.node_id in answering
         statuses.append(
             NodeStatus(
                 node_id=node.node_id,
                 address=node.address,
                 group=number // fleet.options.nodes,
-                status=row.get("status", "unknown") if node.running else "ended",
+                status=row.get("status", "unknown") if is_there else "ended",
                 shards=row.get("shard_count"),
                 documents=documents.get(node.node_id),
                 requests=requests.get(node.node_id),
@@ -114,17 +121,16 @@ def status_table(statuses: Sequence[NodeStatus]) -> Table:
 async def _get(client: httpx.AsyncClient, url: str, key: str | None) -> httpx.Response | None:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        response = await client.get(url, headers=headers, timeout=_PATIENCE_S)
+        return await client.get(url, headers=headers, timeout=_PATIENCE_S)
     except httpx.HTTPError:
         return None
-    return response if response.is_success else None
 
 
-async def _json(client: httpx.AsyncClient, url: str, key: str | None = None) -> Any:
-    response = await _get(client, url, key)
-    return None if response is None else response.json()
+async def _json(client: httpx.AsyncClient, url: str) -> Any:
+    response = await _get(client, url, None)
+    return response.json() if response is not None and response.is_success else None
 
 
 async def _text(client: httpx.AsyncClient, url: str) -> str | None:
     response = await _get(client, url, None)
-    return None if response is None else response.text
+    return response.text if response is not None and response.is_success else None

@@ -58,7 +58,7 @@ def dev(
     nodes: Annotated[int, typer.Option(min=1, help="Meilisearch nodes in each group.")] = 3,
     groups: Annotated[int, typer.Option(min=1, help="Replica groups; each holds all data.")] = 1,
     rf: Annotated[int, typer.Option(min=1, help="Copies of a shard within each group.")] = 1,
-    shards: Annotated[int, typer.Option(min=1, help="Shards of a new index.")] = 16,
+    shards: Annotated[int, typer.Option(min=1, help="Shards of a new index.")] = 12,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Miroir.")] = 7700,
     master_key: Annotated[str | None, typer.Option(help="Key of the data plane; none: one is made.")] = None,
     admin_key: Annotated[str | None, typer.Option(help="Key of /_miroir; none: one is made.")] = None,

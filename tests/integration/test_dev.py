@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from miroir.cli.dev_process import free_port, port_is_free
+from miroir.cli.dev_process import free_port, leashed, port_is_free
 from miroir.cli.dev_server import miroir_command
 from tests.client import Api, wait_until
 
@@ -160,9 +160,26 @@ def test_the_status_on_a_terminal_follows_the_nodes(tmp_path: Path) -> None:
         screen.clear()
         wait_until(lambda: shows(r"meili-0.*healthy.*│ +\d+ │ +(1,)?\d{3} │"), 30, "the documents on the screen")
         node = next(c for c in _children(process.pid) if b"meili-1" in Path(f"/proc/{c}/cmdline").read_bytes())
+        command, environment = (
+            os.fsdecode(Path(f"/proc/{node}/{what}").read_bytes()).rstrip("\0").split("\0")
+            for what in ("cmdline", "environ")
+        )
         os.kill(node, signal.SIGKILL)
         screen.clear()
         wait_until(lambda: shows(r"meili-1.*ended"), 30, "the dead node on the screen")
+        again = subprocess.Popen(
+            leashed(command),
+            env=dict(pair.split("=", 1) for pair in environment),
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            screen.clear()
+            wait_until(lambda: shows(r"meili-1.*healthy"), 30, "the node that was started by hand on the screen")
+        finally:
+            again.kill()
+            again.wait()
         process.send_signal(signal.SIGINT)
         wait_until(lambda: process.poll() is not None or _drain(master), 30, "the end")
         assert process.returncode == 0

@@ -16,6 +16,7 @@ from miroir.cli.dev_nodes import BINARY_VARIABLE
 from miroir.cli.dev_process import StartError, free_port, scratch_directory
 from miroir.cli.dev_server import Keys, merged
 from miroir.cli.dev_status import NodeStatus, node_requests, status_table
+from miroir.cluster import Node, place, seed
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +45,19 @@ def test_options_that_make_no_sense(options: DevOptions, word: str) -> None:
     assert word in output.getvalue()
 
 
-def test_the_defaults_are_fine() -> None:
+def test_the_defaults_are_fine(tmp_path: Path) -> None:
     assert DevOptions().problem() is None
+    fleet = Fleet(DevOptions(port=free_port(), data=tmp_path / "data"))
+    fleet.release()
+    placement = place(
+        seed(tuple(Node(node.node_id, "", 0) for node in fleet.nodes), groups=1, replication_factor=1),
+        fleet.options.shards,
+    )
+    assert {node: len(shards) for node, shards in placement.shards_of_node.items()} == {
+        "meili-0": 4,
+        "meili-1": 4,
+        "meili-2": 4,
+    }, "a newcomer sees an even spread"
 
 
 def test_a_named_port_must_be_free_and_the_default_need_not(tmp_path: Path) -> None:
