@@ -26,11 +26,16 @@ def vector_of(text: str) -> list[float]:
 
 
 class Embedder:
-    """`texts`: what was asked to be embedded, in order. `broken`: it answers 400 to everything."""
+    """`texts`: what was asked to be embedded, in order. `broken`: it answers 400 to everything.
+
+    While `answering` is cleared it answers nothing, and the node that asks does none of its tasks.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.broken = False
+        self.answering = threading.Event()
+        self.answering.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
@@ -41,6 +46,7 @@ class Embedder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.answering.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -62,6 +68,7 @@ class Embedder:
             def do_POST(self) -> None:
                 texts = json.loads(self.rfile.read(int(self.headers["content-length"])))["input"]
                 embedder.texts += [text if isinstance(text, str) else text["title"] for text in texts]
+                embedder.answering.wait()
                 status = 400 if embedder.broken else 200
                 vectors = [vector_of(text if isinstance(text, str) else text["title"]) for text in texts]
                 body = json.dumps({"data": vectors} if status == 200 else {"error": "out of order"}).encode()

@@ -1,6 +1,6 @@
 """The Meilisearch API: one module per resource, each `parse -> service -> response`."""
 
-from miroir.api.admission import Admission
+from miroir.api.admission import Admission, Aside
 from miroir.api.batch_routes import BatchResource
 from miroir.api.bodies import BodyBudget
 from miroir.api.document_routes import DocumentResource
@@ -24,6 +24,7 @@ from miroir.api.webhook_routes import WebhookResource
 
 __all__ = [
     "Admission",
+    "Aside",
     "BatchResource",
     "BodyBudget",
     "Clients",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -47,11 +48,20 @@ _LIST_PARAMETERS: Final = ("offset", "limit", "fields", "retrieveVectors", "ids"
 class DocumentResource:
     """Documents: add, replace, update, delete, get, list."""
 
-    def __init__(self, registry: Registry, writer: DocumentWriter, reader: DocumentReader, verdicts: Verdicts) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        writer: DocumentWriter,
+        reader: DocumentReader,
+        verdicts: Verdicts,
+        aside: AbstractAsyncContextManager[None],
+    ) -> None:
+        """`aside`: where an upload stands while a node's task says what is wrong with it."""
         self._registry = registry
         self._writer = writer
         self._reader = reader
         self._verdicts = verdicts
+        self._aside = aside
 
     def register(self, router: Router) -> None:
         """Put the routes up."""
@@ -92,7 +102,7 @@ class DocumentResource:
         index = self._registry.find(uid)
         known = None if index is None else index.row.primary_key
         own = uid if index is None else index.uid
-        verdict = await self._verdicts.judge_task(to_scratch(request, "/documents", known), own)
+        verdict = await self._verdicts.judge_task(to_scratch(request, "/documents", known), own, aside=self._aside)
         if verdict is None:
             reason = f"This payload cannot be spread over shards: {unjudged.reason}."
             raise miroir_error("miroir_not_supported", reason)

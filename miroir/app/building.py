@@ -18,6 +18,7 @@ from miroir.admin import DumpUpload, SettingsPreview, create_admin_app
 from miroir.admin.overview import coverage, shard_counts
 from miroir.api import (
     Admission,
+    Aside,
     BatchResource,
     BodyBudget,
     Clients,
@@ -287,7 +288,7 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         IndexResource(registry, indexes, verdicts),
         SettingsResource(registry, changes, verdicts, features),
         NameResource(naming, verdicts),
-        DocumentResource(registry, documents, reader, verdicts),
+        DocumentResource(registry, documents, reader, verdicts, Aside(admission)),
         SelectionResource(document_changes, verdicts, anti_entropy=anti_entropy),
         SearchResource(registry, searches, similar, verdicts),
         MultiSearchResource(

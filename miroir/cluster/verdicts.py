@@ -7,6 +7,7 @@ accept and then fail, goes to a node as the client sent it, and what the node sa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 from uuid import uuid4
@@ -29,6 +30,7 @@ One that a node made after nobody waited for its answer any more is dropped as a
 """
 
 _NO_NAME: Final = "%20"
+_ANYWHERE: Final = nullcontext()
 _CLEAN_UP_S: Final = 2.0
 
 
@@ -95,11 +97,13 @@ class Verdicts:
         _raise_refusal(response, scratch, uid)
         await self._drop(node, scratch)
 
-    async def judge_task(self, call: NodeCall, uid: str) -> TaskVerdict | None:
+    async def judge_task(
+        self, call: NodeCall, uid: str, *, aside: AbstractAsyncContextManager[None] = _ANYWHERE
+    ) -> TaskVerdict | None:
         """Raise a node's refusal, or return how the task fails on the node; None if it does not fail.
 
-        The task waits behind the node's others, for as long as the caller does. 503 `miroir_no_quorum` with no node
-        there to look at it.
+        The task waits behind the node's others, for as long as the caller does, who stands `aside` meanwhile. 503
+        `miroir_no_quorum` with no node there to look at it.
         """
         scratch = f"{SCRATCH_PREFIX}_{uuid4().hex}"
         answered = await self._ask(_aimed(call, scratch))
@@ -109,7 +113,9 @@ class Verdicts:
         _raise_refusal(response, scratch, uid)
         client = self._cluster.clients[node]
         try:
-            task = await client.finished(msgspec.json.decode(response.body, type=_Enqueued).task_uid)
+            enqueued = msgspec.json.decode(response.body, type=_Enqueued).task_uid
+            async with aside:
+                task = await client.finished(enqueued)
         except (ExchangeError, NodeAnswerError, msgspec.DecodeError) as failure:
             _log.info("no verdict", node_id=node, reason=str(failure))
             raise _nobody_there() from None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.client import Api
+from tests.client import Api, wait_until
+from tests.embedder import Embedder
 from tests.nodes import Cluster, RealNode
 
 JSON = "application/json"
@@ -114,3 +116,27 @@ def test_depths_that_a_node_does_not_look_at_are_refused(
     assert node[1] == "succeeded"
     assert (ours[0], "miroir_not_supported" in ours[1]) == (501, True)
     assert index_name not in servers[1].get("/stats")["indexes"]
+
+
+def test_waiting_for_the_verdict_keeps_nobody_out(cluster: Callable[..., Cluster], index_name: str) -> None:
+    """A node says by a task that a document is too deep, and that waits in its queue, here behind one that hangs."""
+    running = cluster(groups=1, nodes=1, rf=1, fresh=True, over={"server": {"max_concurrent_requests": 2}})
+    (node,) = running.nodes
+    running.client.add_documents(index_name, [{"id": 1, "title": "Emma"}])
+    with Embedder() as embedder, ThreadPoolExecutor(2) as clients:
+        node.api.update_settings("held-up", {"embedders": {"default": embedder.settings()}})
+        embedder.answering.clear()
+        node.api.post("/indexes/held-up/documents", [{"id": 1, "title": "Emma"}])
+        case = ("POST", "", JSON, b'[{"id":2,"x":%b}]' % DEEP)
+        sent = [clients.submit(outcome, running.client, index_name, case) for _ in range(2)]
+
+        def waiting() -> list[str]:
+            tasks = node.api.get("/tasks", statuses="enqueued", limit=100)["results"]
+            return [task["indexUid"] for task in tasks if task["indexUid"].startswith("_miroir_scratch")]
+
+        wait_until(lambda: len(waiting()) == 2, 30, "both uploads waiting for the node")
+        for _ in range(5):
+            assert running.client.search(index_name, "emma")["hits"] == [{"id": 1, "title": "Emma"}]
+        assert not any(each.done() for each in sent)
+        embedder.answering.set()
+        assert [each.result()[:2] for each in sent] == [(202, "failed")] * 2

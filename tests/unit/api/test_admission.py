@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from miroir.api import Admission
+from miroir.api import Admission, Aside
 from miroir.errors import ApiError
 
 
@@ -72,3 +72,32 @@ async def test_places_come_back_whatever_happens_inside(autojump_clock: MockCloc
     entered: list[float] = []
     await hold(admission, 0.0, entered)
     assert entered
+
+
+async def stand_aside(admission: Admission, aside: Aside, seconds: float) -> None:
+    async with admission, aside:
+        await trio.sleep(seconds)
+
+
+async def test_who_stands_aside_keeps_nobody_out_and_as_many_may(autojump_clock: MockClock) -> None:
+    admission = Admission(2)
+    aside = Aside(admission)
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(stand_aside, admission, aside, 60.0)
+        await wait_all_tasks_blocked()
+        entered: list[float] = []
+        async with trio.open_nursery() as others:
+            for _ in range(2):
+                others.start_soon(hold, admission, 0.5, entered)
+        assert [moment - start for moment in entered] == [0.0, 0.0]
+        with pytest.raises(ApiError, match="Too many requests"):
+            await stand_aside(admission, aside, 60.0)
+        nursery.cancel_scope.cancel()
+    # No place is lost by that, and none is there twice.
+    start, entered = trio.current_time(), []
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(hold, admission, 0.5, entered)
+    assert [round(moment - start, 3) for moment in entered] == [0.0, 0.0, 0.5]

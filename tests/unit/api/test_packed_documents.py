@@ -13,7 +13,7 @@ import pytest
 import trio
 import zstandard
 
-from miroir.api import Admission, BodyBudget, DataPlane, Router
+from miroir.api import Admission, Aside, BodyBudget, DataPlane, Router
 from miroir.api.document_routes import DocumentResource
 from miroir.cluster import Verdicts, Written
 from miroir.http import Message
@@ -43,14 +43,16 @@ class Rig:
         self.written: list[tuple[bytes, int]] = []
         router = Router()
         nothing = object()
+        admission = Admission(4)
         DocumentResource(
             cast(Registry, nothing),
             cast(DocumentWriter, self),
             cast(DocumentReader, nothing),
             cast(Verdicts, nothing),
+            Aside(admission),
         ).register(router)
         door = DataDoor(None, no_keys(), Nobody())
-        self.plane = DataPlane(router, door, Admission(4), self.budget, Metrics(), timeout_s=5.0, rng=Random(7))
+        self.plane = DataPlane(router, door, admission, self.budget, Metrics(), timeout_s=5.0, rng=Random(7))
 
     async def add(self, _uid: str, _method: str, upload: Upload, *, creates: bool) -> Written:
         assert creates
