@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 import orjson
 
 from miroir.search.ranking import DETAILS_MEMBER, SCORE_MEMBER, SEQ_RULE
-from miroir.search.written import Parts, cut, taking_apart
+from miroir.search.written import Parts, cut, parts_before
 from miroir.stamps import STAMP_FIELDS
 
 Members = dict[str, msgspec.Raw]
@@ -122,7 +123,7 @@ class Presentation(msgspec.Struct, frozen=True):
     formatted: frozenset[str] | None = None
     """Cut `_formatted` to these names; None as above."""
 
-    def shown(self, hits: Sequence[bytes], apart: Iterable[Parts] | None = None) -> list[bytes]:
+    def shown(self, hits: Sequence[bytes], apart: Iterable[Parts | None] | None = None) -> list[bytes]:
         """The hits as the client gets them and commas between, in pieces to be joined.
 
         `apart`: their parts, if somebody has taken them apart already.
@@ -130,10 +131,10 @@ class Presentation(msgspec.Struct, frozen=True):
         added = self.has_formatted or self.has_positions or self.keep_score or self.keep_details
         if added or not self.has_stamps or self.retrieve is not None:
             return [b",".join(map(self.present, map(bytes, hits)))]
-        if apart is not None:
-            return cut(hits, apart, self.present)
-        taken = map(taking_apart(SCORE_MEMBER if self.has_score else DETAILS_MEMBER if self.has_details else b""), hits)
-        return cut(hits, [parts[0] if parts else None for parts in taken], self.present)
+        if apart is None:
+            first = SCORE_MEMBER if self.has_score else DETAILS_MEMBER if self.has_details else b""
+            apart = map(partial(parts_before, b"," + first if first else b"}"), hits)
+        return cut(hits, apart, self.present)
 
     def present(self, hit: bytes) -> bytes:
         """One hit as the client gets it, whatever it looks like."""

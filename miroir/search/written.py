@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from itertools import accumulate, chain, pairwise
 from math import isqrt
 from typing import Final, TypeAlias
 
-from miroir.search.ranking import SAME_SCORE, SCORE_MEMBER
+from miroir.search.ranking import SAME_SCORE
 
 Parts: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 """A hit without its stamps: what stands before them, the insertion stamp, what stands behind, and how the hit ends."""
@@ -36,14 +35,22 @@ _STAMPS: Final = (
 _ODD: Final[Parts] = (b"", b"", b"", b"")
 
 
-@lru_cache(maxsize=8)
-def taking_apart(ending: bytes) -> Callable[[bytes], list[Parts]]:
-    """What takes a hit apart: a list with its parts, an empty one if it does not look as written.
+def _findall(behind: bytes) -> Callable[..., list[Parts]]:
+    return re.compile(_BEFORE + _STAMPS + behind, re.DOTALL).findall
 
-    `ending`: the name of the first member that nodes add to a document, empty if they add none.
-    """
-    after = rb",?(.*),%s(.*)\}" % re.escape(ending) if ending else rb",?(.*)()\}"
-    return re.compile(_BEFORE + _STAMPS + after, re.DOTALL).findall
+
+take_apart: Final = _findall(rb",?(.*)()\}")
+"""What takes a hit apart: a list with its parts, an empty one if it does not look as written."""
+take_apart_scored: Final = _findall(rb',?(.*),"_rankingScore":(.*)\}')
+"""The same where hits end with their score."""
+_take_apart_up_to: Final = _findall(rb",?(.*)()")
+
+
+def parts_before(ending: bytes, hit: bytes) -> Parts | None:
+    """The parts of a hit whose document ends where `ending` comes last, which nodes have added; None as above."""
+    end = hit.rfind(ending)
+    found = _take_apart_up_to(hit, 0, end) if end >= 0 else ()
+    return found[0] if found else None
 
 
 class _Ranks(dict[bytes, float]):
@@ -72,7 +79,7 @@ class _Reading:
     def go_on(self, count: int, ranks: _Ranks | None, *, exact_ties: bool) -> bool:
         """Take so many more apart, as far as there are; whether they look as written."""
         some = self.hits[len(self.parts) : len(self.parts) + count]
-        apart = list(chain.from_iterable(map(taking_apart(b"" if ranks is None else SCORE_MEMBER), some)))
+        apart = list(chain.from_iterable(map(take_apart if ranks is None else take_apart_scored, some)))
         self.parts += apart
         try:
             self.keys += [

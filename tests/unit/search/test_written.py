@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from miroir.search.display import Presentation
-from miroir.search.ranking import SAME_SCORE, SCORE_MEMBER, Order, key_of, merged, score_of
-from miroir.search.written import in_order, taking_apart
+from miroir.search.ranking import SAME_SCORE, Order, key_of, merged, score_of
+from miroir.search.written import in_order, parts_before, take_apart, take_apart_scored
 from miroir.stamps import EXPIRES_FIELD, SEQ_FIELD, UPDATED_FIELD, document_stamps, encode, seq_text, shard_text
 
 pytestmark = pytest.mark.allow_stamps
@@ -70,8 +70,8 @@ def test_the_order_is_that_of_the_exact_way(data: st.DataObject, scored: bool, e
         return
     hits, parts = found
     assert list(map(bytes, hits)) == list(merged(lists, key_of(order, exact_ties=exact_ties)))[:most]
-    take_apart = taking_apart(SCORE_MEMBER if scored else b"")
-    assert parts == [take_apart(hit)[0] for hit in hits]
+    taken = map(take_apart_scored if scored else take_apart, hits)
+    assert parts == [each[0] for each in taken]
 
 
 @pytest.mark.parametrize("most", [1, 20, 100, 250])
@@ -120,8 +120,10 @@ def test_the_stamps_of_ingest_are_found_whole(updated: bool) -> None:
     run = run_of(3, updated=updated)
     assert (UPDATED_FIELD.encode() in run) is updated
     stamp = seq_text(1_700_000_000_000_000, 3).encode()
-    assert taking_apart(b"")(b'{"id":1,%b"name":1}' % run) == [(b'{"id":1,', stamp, b'"name":1', b"")]
+    assert take_apart(b'{"id":1,%b"name":1}' % run) == [(b'{"id":1,', stamp, b'"name":1', b"")]
     scored = b'{"id":1,%b"name":1,"_rankingScore":0.5}' % run
-    assert taking_apart(SCORE_MEMBER)(scored) == [(b'{"id":1,', stamp, b'"name":1', b"0.5")]
+    assert take_apart_scored(scored) == [(b'{"id":1,', stamp, b'"name":1', b"0.5")]
+    assert parts_before(b',"_rankingScore":', scored) == (b'{"id":1,', stamp, b'"name":1', b"")
     with_nothing_behind = b'{"id":1,%b,"_rankingScore":0.5}' % run[:-1]
-    assert taking_apart(SCORE_MEMBER)(with_nothing_behind) == [(b'{"id":1,', stamp, b"", b"0.5")]
+    assert take_apart_scored(with_nothing_behind) == [(b'{"id":1,', stamp, b"", b"0.5")]
+    assert parts_before(b',"_rankingScore":', with_nothing_behind) == (b'{"id":1,', stamp, b"", b"")
