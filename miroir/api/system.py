@@ -1,4 +1,4 @@
-"""`/health`, `/version`, `/stats`, `/_miroir/ready`: how the whole is."""
+"""`/health`, `/version`, `/stats`, `/_miroir/ready`: how the whole is; `/_miroir/errors`: what our errors mean."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from miroir.api.reading import no_node
 from miroir.api.routing import Router
 from miroir.api.statistics import IndexStatistics, index_statistics, total
 from miroir.cluster import Cluster
-from miroir.errors import ApiError
+from miroir.errors import ERRORS_PATH, ApiError, errors_page
 from miroir.http import ExchangeError
 from miroir.indexes import Index, Registry, check_uid
 from miroir.nodes import NodeAnswerError
@@ -59,6 +59,7 @@ class SystemResource:
         router.add("GET", "/", self.greeting, action=None)
         router.add("GET", "/health", self.health, action=None)
         router.add("GET", "/_miroir/ready", self.ready, action=None)
+        router.add("GET", ERRORS_PATH, self.errors, action=None)
         router.add("GET", "/version", self.version, action="version")
         router.add("GET", "/stats", self.stats, action="stats.get")
         router.add("GET", "/indexes/{uid}/stats", self.index_stats, action="stats.get")
@@ -94,6 +95,11 @@ class SystemResource:
                 if usable.isdisjoint(in_sync.get(shard, frozenset()).intersection(owners)):
                     return False
         return True
+
+    async def errors(self, _: Request) -> Response:
+        """The page that errors of ours point at."""
+        page = await trio.to_thread.run_sync(errors_page)
+        return Response(200, page, content_type=b"text/html; charset=utf-8")
 
     async def version(self, _: Request) -> Response:
         """A node's, kept for a minute."""

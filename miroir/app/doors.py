@@ -14,6 +14,7 @@ import trio
 from miroir.admin import is_upload
 from miroir.app.building import Services
 from miroir.config import Config
+from miroir.errors import ERRORS_PATH
 from miroir.http import (
     HTTP_1,
     HTTP_2,
@@ -31,6 +32,9 @@ from miroir.http import (
     server_tls,
 )
 from miroir.http import serve as serve_http
+
+_OF_THE_DATA_PLANE = frozenset({"/_miroir/ready", ERRORS_PATH})
+"""What is below `/_miroir` and asks for no key."""
 
 
 class StartupError(Exception):
@@ -102,7 +106,8 @@ def engine(config: Config) -> Callable[..., Awaitable[None]]:
 
 
 def dispatcher(services: Services, admin_enabled: bool) -> ASGIApp:
-    """`/_miroir` goes to the control plane, except readiness and what is too large for it; all else to the data plane.
+    """`/_miroir` goes to the control plane, except what needs no key and what is too large for it; all else to the data
+    plane.
 
     With `admin.enabled: false` there is no control plane: its paths are as unknown as any other.
     """
@@ -110,7 +115,7 @@ def dispatcher(services: Services, admin_enabled: bool) -> ASGIApp:
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if not (admin_enabled and path.startswith("/_miroir") and path != "/_miroir/ready"):
+        if not (admin_enabled and path.startswith("/_miroir") and path not in _OF_THE_DATA_PLANE):
             await data_plane(scope, receive, send)
         elif is_upload(scope):
             await dump_upload(scope, receive, send)

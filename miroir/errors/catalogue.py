@@ -8,7 +8,9 @@ from typing import Final
 from miroir.errors.api_error import ApiError
 
 _NODE_LINK: Final = "https://docs.meilisearch.com/errors#{code}"
-_OUR_LINK: Final = "docs/errors.md#{code}"
+ERRORS_PATH: Final = "/_miroir/errors"
+"""Where every Miroir serves `docs/errors.md` as a page (`errors_page`). A path, of the server that gave the error: no
+other place is known to be within its clients' reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def miroir_error(code: str, message: str) -> ApiError:
     """One of our own errors; `KeyError` if the code is not in `MIROIR_CODES`."""
     info = MIROIR_CODES[code]
     headers = {} if info.retry_after_s is None else {"retry-after": str(info.retry_after_s)}
-    return ApiError(info.status, message, code=code, type=info.type, link=_OUR_LINK.format(code=code), headers=headers)
+    return ApiError(info.status, message, code=code, type=info.type, link=f"{ERRORS_PATH}#{code}", headers=headers)
 
 
 def node_error(status: int, code: str, message: str, *, type: str = "invalid_request") -> ApiError:

@@ -222,7 +222,7 @@ async def test_an_answer_that_takes_too_long_is_a_504(autojump_clock: MockClock)
     answer = await rig.answer("GET", "/slow")
     assert trio.current_time() - start == pytest.approx(TIMEOUT_S)
     assert (answer.status, answer.json["code"], answer.json["type"]) == (504, "miroir_timeout", "system")
-    assert answer.json["link"] == "docs/errors.md#miroir_timeout"
+    assert answer.json["link"] == "/_miroir/errors#miroir_timeout"
     assert rig.counted("GET", "/slow", 504) == 1
 
 

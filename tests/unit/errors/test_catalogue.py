@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miroir.errors import MIROIR_CODES, ApiError, miroir_error, node_error
+from miroir.errors import MIROIR_CODES, ApiError, errors_page, miroir_error, node_error
 
 _PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
 # DATA_PLANE's table gives each code its status and type; a code that is not built yet is not in the catalogue.
@@ -52,6 +52,16 @@ def test_every_code_is_documented_and_no_other() -> None:
     assert set(headings) == set(MIROIR_CODES)
 
 
+def test_the_page_has_a_place_for_every_code_and_leads_nowhere_else() -> None:
+    page = errors_page().decode()
+    assert re.findall(r'<h2 id="([a-z_]+)"><code>\1</code></h2>', page) == re.findall(
+        r"^## `([a-z_]+)`$", _PAGE.read_text(), re.MULTILINE
+    )
+    assert "href" not in page
+    assert "See dumps.md." in page
+    assert "scatter.write_quorum" in page
+
+
 @pytest.mark.parametrize("code", MIROIR_CODES)
 def test_codes_are_as_designed(code: str) -> None:
     info = MIROIR_CODES[code]
@@ -70,7 +80,7 @@ def test_an_error_of_ours(code: str) -> None:
         "message": "what went wrong",
         "code": code,
         "type": info.type,
-        "link": f"docs/errors.md#{code}",
+        "link": f"/_miroir/errors#{code}",
     }
     assert list(error.body()) == ["message", "code", "type", "link"]
     assert json.loads(json.dumps(error.body())) == error.body()
