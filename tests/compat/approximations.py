@@ -80,6 +80,21 @@ class Approximation:
     """What is wrong with two answers even so, a line each: for what no part of either can show by itself."""
 
 
+def _wants_nothing_of_an_object(case: Case, known: Knowledge) -> bool:
+    """A name in an object that no document has, while the merge needs another member of some object."""
+    wanted = case.body.get("attributesToRetrieve")
+    if _distinct(case) is None or not isinstance(wanted, list):
+        return False
+    return any(isinstance(name, str) and "." in name and name not in known.paths for name in wanted)
+
+
+def _without_empty_objects(answer: Any, _case: Case) -> Any:
+    for hit in answer.get("hits", []):
+        for name in [name for name, value in hit.items() if value == {}]:
+            del hit[name]
+    return answer
+
+
 def _searches(case: Case) -> bool:
     return case.route == "search"
 
@@ -319,6 +334,11 @@ APPROXIMATIONS: Final = (
     Approximation("retrieveVectors where some attributes are displayed", _shows_vectors_of_some, _without_vectors),
     Approximation(
         "proximityPrecision byAttribute, the last of several words a beginning", _pairs_a_beginning, _without_hits
+    ),
+    Approximation(
+        "an object of which nothing is wanted that any document has",
+        _wants_nothing_of_an_object,
+        _without_empty_objects,
     ),
     Approximation("lists of documents by distance", _lists_by_place, _without_results),
     Approximation(
