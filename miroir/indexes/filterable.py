@@ -19,9 +19,11 @@ HIDDEN: Final = "<..hidden-attributes>"
 
 _STAMPS: Final = frozenset(STAMP_FIELDS)
 
-# One token of a filter: a quoted text, a bracket or comma, an operator, or a bare word.
+QUOTES: Final = frozenset("'\"")
+
+# One token of a filter: a quoted text, a bracket or comma, an operator, a quote that is never closed, or a bare word.
 _TOKEN: Final = re.compile(
-    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[()\[\],]|!=|>=|<=|[=<>!]|[^\s()\[\],=<>!'"]+""", re.DOTALL
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[()\[\],]|!=|>=|<=|[=<>!'"]|[^\s()\[\],=<>!'"]+""", re.DOTALL
 )
 
 
@@ -43,13 +45,19 @@ def _rules(index: IndexView) -> list[Rule]:
     return [rule for rule in index.filterable if isinstance(rule, str | Mapping)]
 
 
+def filter_tokens(text: str) -> list[re.Match[str]]:
+    """The tokens of a filter expression, in their order; none where a quote is never closed, for that is no filter."""
+    tokens = list(_TOKEN.finditer(text))
+    return [] if any(token.group() in QUOTES for token in tokens) else tokens
+
+
 def filter_attributes(text: str) -> Iterator[tuple[str, int]]:
     """The attributes that a filter expression compares, each with its place in the text.
 
     Not a parser: what is no filter is the nodes' to refuse, and yields whatever stands where an attribute would.
     """
     wanted, listed = True, 0
-    tokens = list(_TOKEN.finditer(text))
+    tokens = filter_tokens(text)
     for at, match in enumerate(tokens):
         word = match.group()
         if word == "[":
@@ -62,7 +70,7 @@ def filter_attributes(text: str) -> Iterator[tuple[str, int]]:
             wanted = True
         elif wanted and word != "NOT":
             wanted = False
-            if word[0] in "'\"":
+            if word[0] in QUOTES:
                 yield word[1:-1], match.start() + 1
             elif at + 1 == len(tokens) or tokens[at + 1].group() != "(":  # `_geoRadius(...)` names no attribute
                 yield word, match.start()
