@@ -67,6 +67,7 @@ from miroir.search import (
     Bounds,
     DocumentReader,
     FederatedSearch,
+    KnownAttributes,
     Planner,
     Scatter,
     SearchService,
@@ -205,7 +206,6 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         reject_missing_key=config.write.missing_primary_key == "reject",
         anti_entropy=anti_entropy,
     )
-    document_changes = Changes(registry, tracker, writer)
     planner = Planner(cluster)
     scatter = Scatter(
         cluster,
@@ -216,7 +216,9 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         retry_on_timeout=config.scatter.retry_on_timeout,
     )
     policy = config.scatter.unavailable_shard_policy
-    reader = DocumentReader(scatter, planner, policy)
+    attributes = KnownAttributes(scatter, lambda physical_uid: registry.behind(physical_uid) is not None)
+    reader = DocumentReader(scatter, planner, policy, attributes)
+    document_changes = Changes(registry, tracker, writer)
     naming = Naming(
         store,
         registry,
@@ -246,8 +248,8 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         config.vector_search.hybrid_alpha_default,
         config.vector_search.rrf_k,
     )
-    searches = SearchService(scatter, policy, VectorSearch(scatter, planner, policy, vectors))
-    similar = SimilarDocuments(scatter, planner, policy, vectors)
+    searches = SearchService(scatter, policy, VectorSearch(scatter, planner, policy, vectors), attributes)
+    similar = SimilarDocuments(scatter, planner, policy, vectors, attributes)
     copies = NodeCopies(cluster, store, registry, aligner, batch_size=config.rebalancer.migration_batch_size)
     repairer = Repairer(
         cluster, store, registry, tracker, holds, copies, peer=peer, hold_ms=config.rebalancer.cutover_hold_ms
@@ -294,7 +296,7 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         MultiSearchResource(
             registry,
             searches,
-            FederatedSearch(scatter, policy, vectors, search_bounds, features.federate),
+            FederatedSearch(scatter, policy, vectors, search_bounds, attributes, features.federate),
             features,
             verdicts,
             search_bounds,

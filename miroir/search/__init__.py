@@ -12,6 +12,7 @@ from miroir.search.federated import (
 )
 from miroir.search.federated_parts import said_inside
 from miroir.search.federation import FederatedSearch
+from miroir.search.known_attributes import KnownAttributes
 from miroir.search.multi_search import Bounds, side_by_side
 from miroir.search.planner import Planner
 from miroir.search.scatter import Gathered, NodeRefused, Request, Scatter
@@ -27,6 +28,7 @@ __all__ = [
     "Federation",
     "Found",
     "Gathered",
+    "KnownAttributes",
     "Listed",
     "NodeRefused",
     "Planner",

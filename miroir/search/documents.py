@@ -20,6 +20,7 @@ from miroir.indexes.filterable import injected_filter
 from miroir.nodes import NodeCall
 from miroir.search.asking import UnavailablePolicy, judge_coverage, shard_unavailable
 from miroir.search.display import cut_to
+from miroir.search.known_attributes import KnownAttributes
 from miroir.search.listing import (
     Criterion,
     Entry,
@@ -91,10 +92,13 @@ class Listed:
 class DocumentReader:
     """Reads documents wherever they are."""
 
-    def __init__(self, scatter: Scatter, planner: Planner, policy: UnavailablePolicy) -> None:
+    def __init__(
+        self, scatter: Scatter, planner: Planner, policy: UnavailablePolicy, attributes: KnownAttributes
+    ) -> None:
         self._scatter = scatter
         self._planner = planner
         self._policy = policy
+        self._attributes = attributes
 
     async def get(self, index: Index, key: str, query: str) -> bytes:
         """One document, from one copy of its shard. `query` is the client's own (`fields`, `retrieveVectors`).
@@ -133,6 +137,9 @@ class DocumentReader:
 
         `wanted`: the body of `documents/fetch`, of which `offset` and `limit` are integers and `fields` texts.
         """
+        return await self._attributes.asked(index, wanted, partial(self._list, index))
+
+    async def _list(self, index: Index, wanted: Mapping[str, Any]) -> Listed:
         await self._refuse_injected(index, wanted)
         offset, limit = int(wanted.get("offset", 0)), int(wanted.get("limit", 20))
         criteria = read_sort(wanted.get("sort") or ())

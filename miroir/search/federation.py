@@ -19,6 +19,7 @@ from miroir.search.federated_merge import IndexFound, merge_federated, parse_fed
 from miroir.search.federated_parts import Asked, Part, Query, alike, count_body, facets_body, part_of, query_body
 from miroir.search.federated_refusals import Indexes, Judge
 from miroir.search.hybrid import Kind, kind_of, with_ratio
+from miroir.search.known_attributes import KnownAttributes
 from miroir.search.multi_search import Bounds, side_by_side
 from miroir.search.scatter import Scatter
 from miroir.search.vectors import VectorKnobs, refuse_if_off
@@ -39,12 +40,14 @@ class FederatedSearch:
         policy: UnavailablePolicy,
         knobs: VectorKnobs,
         bounds: Bounds,
+        attributes: KnownAttributes,
         switch_on: Callable[[], Awaitable[None]],
     ) -> None:
         self._scatter = scatter
         self._policy = policy
         self._knobs = knobs
         self._bounds = bounds
+        self._attributes = attributes
         self._switch_on = switch_on
 
     async def search(
@@ -61,6 +64,22 @@ class FederatedSearch:
         queries = [replace(query, body=with_ratio(query.body, self._knobs.default_ratio)) for query in queries]
         if any(kind_of(query.body) is not Kind.KEYWORD for query in queries):
             refuse_if_off(self._knobs)
+        told = [await self._told(query, indexes) for query in queries]
+        if told != queries:
+            try:
+                return await self._search(told, federation, indexes, over_fetch)
+            except ApiError as refusal:
+                if refusal.status != 400:  # of what is refused a node's texts show the filter as it came
+                    raise
+        return await self._search(queries, federation, indexes, over_fetch)
+
+    async def _told(self, query: FederatedQuery, indexes: Indexes) -> FederatedQuery:
+        body = await self._attributes.told(indexes[query.uid], query.body)
+        return query if body is query.body else replace(query, body=body)
+
+    async def _search(
+        self, queries: Sequence[FederatedQuery], federation: Federation, indexes: Indexes, over_fetch: int | None
+    ) -> Found:
         times = over_fetch or self._knobs.over_fetch
         of_name: dict[str, list[FederatedQuery]] = {}
         for query in sorted(queries, key=lambda query: query.uid):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from miroir.errors import ApiError, node_error
 from miroir.indexes import Index
 from miroir.indexes.filterable import injected_filter, not_facet_searchable
+from miroir.indexes.inequality import has_inequality
 from miroir.search.asking import Found, UnavailablePolicy, ask_shards
 from miroir.search.facet_search import merge_facet_search, parse_facet_answer, prepare_facet_search, winners_search
 from miroir.search.hybrid import Kind, kind_of
+from miroir.search.known_attributes import KnownAttributes
 from miroir.search.members import check_comparable
 from miroir.search.merge import counted_texts, merge, parse_answer
 from miroir.search.request import prepare
@@ -21,13 +24,25 @@ from miroir.search.vectors import VectorSearch
 class SearchService:
     """Answers searches of one index."""
 
-    def __init__(self, scatter: Scatter, policy: UnavailablePolicy, vectors: VectorSearch) -> None:
+    def __init__(
+        self, scatter: Scatter, policy: UnavailablePolicy, vectors: VectorSearch, attributes: KnownAttributes
+    ) -> None:
         self._scatter = scatter
         self._policy = policy
         self._vectors = vectors
+        self._attributes = attributes
 
     async def search(self, index: Index, body: Mapping[str, Any], over_fetch: int | None = None) -> Found:
         """`POST /indexes/{uid}/search` with this body. `over_fetch`: for vectors, in place of the configured factor."""
+        if has_inequality(body.get("filter")):
+            return await self._attributes.asked(index, body, lambda told: self._search(index, told, over_fetch))
+        return await self._search(index, body, over_fetch)
+
+    async def facet_search(self, index: Index, body: Mapping[str, Any]) -> Found:
+        """`POST /indexes/{uid}/facet-search` with this body."""
+        return await self._attributes.asked(index, body, partial(self._facet_search, index))
+
+    async def _search(self, index: Index, body: Mapping[str, Any], over_fetch: int | None) -> Found:
         if index.members:
             check_comparable(index, body)
         if "hybrid" in body:
@@ -40,8 +55,7 @@ class SearchService:
         )
         return Found(merge(answers, prepared), gathered.unavailable, gathered.nodes_asked)
 
-    async def facet_search(self, index: Index, body: Mapping[str, Any]) -> Found:
-        """`POST /indexes/{uid}/facet-search` with this body."""
+    async def _facet_search(self, index: Index, body: Mapping[str, Any]) -> Found:
         asked = prepare_facet_search(body, index.view)
         try:
             answers, gathered = await ask_shards(

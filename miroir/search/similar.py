@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from miroir.indexes import Index, refusal_of
 from miroir.indexes.filterable import injected_filter
 from miroir.nodes import NodeCall
 from miroir.search.asking import Found, UnavailablePolicy, ask_shards, shard_unavailable
+from miroir.search.known_attributes import KnownAttributes
 from miroir.search.merge import parse_answer
 from miroir.search.neighbours import (
     StoredVectors,
@@ -35,11 +37,19 @@ Answer = TypeVar("Answer")
 class SimilarDocuments:
     """Answers `/indexes/{uid}/similar`."""
 
-    def __init__(self, scatter: Scatter, planner: Planner, policy: UnavailablePolicy, knobs: VectorKnobs) -> None:
+    def __init__(
+        self,
+        scatter: Scatter,
+        planner: Planner,
+        policy: UnavailablePolicy,
+        knobs: VectorKnobs,
+        attributes: KnownAttributes,
+    ) -> None:
         self._scatter = scatter
         self._planner = planner
         self._policy = policy
         self._knobs = knobs
+        self._attributes = attributes
 
     async def find(self, index: Index, body: Mapping[str, Any], over_fetch: int | None = None) -> Found:
         """`POST /indexes/{uid}/similar` with this body. `over_fetch`: in place of the configured factor.
@@ -52,7 +62,10 @@ class SimilarDocuments:
         if key is None:  # not even an id that a document could have, and no node that said so
             _not_found(str(body.get("id")))
         stored = await self._stored(home, key)
-        times = over_fetch or self._knobs.over_fetch
+        near = partial(self._near, index, key, stored, over_fetch or self._knobs.over_fetch)
+        return await self._attributes.asked(index, body, near)
+
+    async def _near(self, index: Index, key: str, stored: StoredVectors, times: int, body: Mapping[str, Any]) -> Found:
         asked = prepare_neighbours(body, index.view, key, stored, over_fetch=times)
         answers = []
         unavailable: set[int] = set()
