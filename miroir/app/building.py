@@ -60,7 +60,7 @@ from miroir.indexes import (
     Strays,
     client_text,
 )
-from miroir.ingest import Changes, DocumentWriter, edition_text
+from miroir.ingest import Changes, DocumentWriter, Inequalities, edition_text
 from miroir.nodes import NodeClient, Observer
 from miroir.rebalance import IntentExpiry, NodeCopies, Repairer, StaleAllocation
 from miroir.search import (
@@ -218,7 +218,8 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
     policy = config.scatter.unavailable_shard_policy
     attributes = KnownAttributes(scatter, lambda physical_uid: registry.behind(physical_uid) is not None)
     reader = DocumentReader(scatter, planner, policy, attributes)
-    document_changes = Changes(registry, tracker, writer)
+    inequalities = Inequalities(tracker, attributes.find, patience_s=config.server.request_timeout_ms / 2000.0)
+    document_changes = Changes(registry, tracker, writer, inequalities)
     naming = Naming(
         store,
         registry,

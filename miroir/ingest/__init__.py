@@ -5,6 +5,7 @@ from miroir.ingest.deletion import delete_all, delete_by_filter
 from miroir.ingest.document_id import read_ids
 from miroir.ingest.edition import edit_documents, edition_text
 from miroir.ingest.encoding import decompress
+from miroir.ingest.inequalities import Inequalities
 from miroir.ingest.outcomes import Changes
 from miroir.ingest.selection import is_filter
 from miroir.ingest.service import DocumentWriter, Method, Upload, other_key
@@ -14,6 +15,7 @@ __all__ = [
     "Changes",
     "DocumentWriter",
     "Format",
+    "Inequalities",
     "Method",
     "Unjudged",
     "Upload",

@@ -25,12 +25,12 @@ async def delete_by_filter(
     """Delete what matches; `filter` is one to `is_filter`. `check` has a node look at it where there is no index."""
     details = {"providedIds": 0, "deletedDocuments": None, "originalFilter": original(filter)}
 
-    def operation(index: Index) -> Operation:
+    def operation(index: Index, told: Any) -> Operation:
         check_names(index, filter)
         target = f"/indexes/{quote(index.physical_uid)}/documents/delete"
 
         def calls(_intent: Intent, owned: tuple[int, ...]) -> Sequence[NodeCall]:
-            body = msgspec.json.encode({"filter": node_filter(owned, filter)})
+            body = msgspec.json.encode({"filter": node_filter(owned, told)})
             return (NodeCall("documents", "POST", target, body),)
 
         return Operation(
@@ -42,14 +42,14 @@ async def delete_by_filter(
             task=NewTask(index.uid, _TYPE, details, now_text()),
         )
 
-    return await changes.carry_out(uid, Change(_TYPE, details, {"deletedDocuments": 0}, operation, check))
+    return await changes.carry_out(uid, Change(_TYPE, details, {"deletedDocuments": 0}, operation, filter, check))
 
 
 async def delete_all(changes: Changes, uid: str) -> Written:
     """Delete every document; the index, its settings and its primary key stay."""
     details = {"deletedDocuments": None}
 
-    def operation(index: Index) -> Operation:
+    def operation(index: Index, _told: Any) -> Operation:
         # Not by a filter on shards: this is a quick operation of its own on a node, and nothing is meant to be left.
         call = NodeCall("documents", "DELETE", f"/indexes/{quote(index.physical_uid)}/documents")
         return Operation(

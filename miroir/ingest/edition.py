@@ -51,14 +51,14 @@ async def edit_documents(
         "function": function,
     }
 
-    def operation(index: Index) -> Operation:
+    def operation(index: Index, told: Any) -> Operation:
         check_names(index, filter)
         target = f"/indexes/{quote(index.physical_uid)}/documents/edit"
         given = {} if context is None else {"context": context}
 
         def calls(intent: Intent, owned: tuple[int, ...]) -> Sequence[NodeCall]:
             wrapped = wrap(script, intent.stamp, updated=anti_entropy)
-            body = msgspec.json.encode({"function": wrapped, "filter": node_filter(owned, filter), **given})
+            body = msgspec.json.encode({"function": wrapped, "filter": node_filter(owned, told), **given})
             return (NodeCall("documents", "POST", target, body),)
 
         return Operation(
@@ -71,7 +71,7 @@ async def edit_documents(
             repeatable=False,
         )
 
-    return await changes.carry_out(uid, Change(_TYPE, details, {"editedDocuments": 0}, operation))
+    return await changes.carry_out(uid, Change(_TYPE, details, {"editedDocuments": 0}, operation, filter))
 
 
 def edition_text(task: TaskRow, text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from miroir.cluster import NodeRefusal, Operation, Writer, Written
 from miroir.errors import ErrorBody, miroir_error
 from miroir.indexes import Index, Registry, check_uid, index_not_found, refusal_of
+from miroir.ingest.inequalities import Inequalities
 from miroir.store import AttemptedBefore, MappingChanged, NewTask
 from miroir.tasks import TaskTracker, now_text
 
@@ -34,24 +35,27 @@ class FailedTask(Exception):
 class Change:
     """A change of documents that are chosen on the nodes, before it is known where.
 
-    `failed` is what the details hold instead of `details` where nothing came of it. `check` is asked before a task is
-    failed that no node has seen: what a node refuses at once must be refused.
+    `operation(index, filter)`: with the filter in the words for the nodes of that index. `failed` is what the details
+    hold instead of `details` where nothing came of it. `check` is asked before a task is failed that no node has seen:
+    what a node refuses at once must be refused.
     """
 
     type: str
     details: Mapping[str, Any]
     failed: Mapping[str, Any]
-    operation: Callable[[Index], Operation]
+    operation: Callable[[Index, Any], Operation]
+    filter: Any = None
     check: Callable[[], Awaitable[None]] | None = None
 
 
 class Changes:
     """Carries changes out on whatever the name stands for."""
 
-    def __init__(self, registry: Registry, tracker: TaskTracker, writer: Writer) -> None:
+    def __init__(self, registry: Registry, tracker: TaskTracker, writer: Writer, inequalities: Inequalities) -> None:
         self._registry = registry
         self._tracker = tracker
         self._writer = writer
+        self._inequalities = inequalities
 
     async def carry_out(self, uid: str, change: Change) -> Written:
         """Write it. Raises `ApiError` for what nodes refuse and for a write that does not stand."""
@@ -62,8 +66,9 @@ class Changes:
                 if change.check is not None:
                     await change.check()
                 return await self._fail(uid, change, index_not_found(uid).body())
+            filter = await self._inequalities.told(index, change.filter)
             try:
-                return await self._writer.write(change.operation(index))
+                return await self._writer.write(change.operation(index, filter))
             except FailedTask as failure:
                 if change.check is not None:
                     await change.check()
