@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from miroir.api.document_routes import to_scratch, written
@@ -17,9 +18,13 @@ from miroir.ingest import Changes, delete_all, delete_by_filter, edit_documents,
 class SelectionResource:
     """Changes of documents that a filter chooses, or of all."""
 
-    def __init__(self, changes: Changes, verdicts: Verdicts, *, anti_entropy: bool) -> None:
+    def __init__(
+        self, changes: Changes, verdicts: Verdicts, aside: AbstractAsyncContextManager[None], *, anti_entropy: bool
+    ) -> None:
+        """`aside`: where a change stands while it waits for those before it."""
         self._changes = changes
         self._verdicts = verdicts
+        self._aside = aside
         self._anti_entropy = anti_entropy
 
     def register(self, router: Router) -> None:
@@ -42,7 +47,8 @@ class SelectionResource:
         filter: Any = body.get("filter")
         if body.keys() != {"filter"} or not is_filter(filter):
             await refuse_body(self._verdicts, request, template)
-        return written(await delete_by_filter(self._changes, uid, filter, self._check(request, "/documents/delete")))
+        check = self._check(request, "/documents/delete")
+        return written(await delete_by_filter(self._changes, uid, filter, check, aside=self._aside))
 
     async def edit(self, request: Request) -> Response:
         """Edit by function; a task. A node looks at the request as it is first: whether it may, and whether it can."""
@@ -58,6 +64,7 @@ class SelectionResource:
                 filter=body.get("filter"),
                 context=body.get("context"),
                 anti_entropy=self._anti_entropy,
+                aside=self._aside,
             )
         )
 

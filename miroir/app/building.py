@@ -279,6 +279,7 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         Path(config.dumps.path),
     )
     admission = Admission(config.server.max_concurrent_requests)
+    aside = Aside(admission)
     clients = Clients()
     search_bounds = Bounds(
         config.multi_search.per_query_timeout_ms / 1000.0,
@@ -291,8 +292,8 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         IndexResource(registry, indexes, verdicts),
         SettingsResource(registry, changes, verdicts, features),
         NameResource(naming, verdicts),
-        DocumentResource(registry, documents, reader, verdicts, Aside(admission)),
-        SelectionResource(document_changes, verdicts, anti_entropy=anti_entropy),
+        DocumentResource(registry, documents, reader, verdicts, aside),
+        SelectionResource(document_changes, verdicts, aside, anti_entropy=anti_entropy),
         SearchResource(registry, searches, similar, verdicts),
         MultiSearchResource(
             registry,

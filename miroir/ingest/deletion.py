@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import msgspec
 
 from miroir.cluster import Operation, Written
 from miroir.indexes import Index
+from miroir.ingest.inequalities import ANYWHERE
 from miroir.ingest.outcomes import Change, Changes
 from miroir.ingest.selection import check_names, node_filter, original
 from miroir.nodes import NodeCall
@@ -20,9 +22,17 @@ _TYPE = "documentDeletion"
 
 
 async def delete_by_filter(
-    changes: Changes, uid: str, filter: Any, check: Callable[[], Awaitable[None]] | None = None
+    changes: Changes,
+    uid: str,
+    filter: Any,
+    check: Callable[[], Awaitable[None]] | None = None,
+    *,
+    aside: AbstractAsyncContextManager[None] = ANYWHERE,
 ) -> Written:
-    """Delete what matches; `filter` is one to `is_filter`. `check` has a node look at it where there is no index."""
+    """Delete what matches; `filter` is one to `is_filter`. `check` has a node look at it where there is no index.
+
+    `aside`: where the caller stands while earlier writes are waited for.
+    """
     details = {"providedIds": 0, "deletedDocuments": None, "originalFilter": original(filter)}
 
     def operation(index: Index, told: Any) -> Operation:
@@ -42,7 +52,8 @@ async def delete_by_filter(
             task=NewTask(index.uid, _TYPE, details, now_text()),
         )
 
-    return await changes.carry_out(uid, Change(_TYPE, details, {"deletedDocuments": 0}, operation, filter, check))
+    change = Change(_TYPE, details, {"deletedDocuments": 0}, operation, filter, check, aside)
+    return await changes.carry_out(uid, change)
 
 
 async def delete_all(changes: Changes, uid: str) -> Written:

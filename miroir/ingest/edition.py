@@ -7,6 +7,7 @@ function fails on one document, the nodes that do not hold it have edited theirs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ import msgspec
 from miroir.cluster import Operation, Written
 from miroir.errors import miroir_error
 from miroir.indexes import Index
+from miroir.ingest.inequalities import ANYWHERE
 from miroir.ingest.outcomes import Change, Changes
 from miroir.ingest.script import read_script, unwrap_error, wrap
 from miroir.ingest.selection import check_names, node_filter, original
@@ -35,9 +37,11 @@ async def edit_documents(
     filter: Any,
     context: Mapping[str, Any] | None,
     anti_entropy: bool,
+    aside: AbstractAsyncContextManager[None] = ANYWHERE,
 ) -> Written:
     """Run `function` on what matches `filter` (None: on everything). A node has compiled it and parsed the filter.
 
+    `aside`: where the caller stands while earlier writes are waited for.
     `ApiError` 501 `miroir_not_supported` for one that calls `exit`, which would leave our part of the text as well.
     """
     script = read_script(function)
@@ -71,7 +75,8 @@ async def edit_documents(
             repeatable=False,
         )
 
-    return await changes.carry_out(uid, Change(_TYPE, details, {"editedDocuments": 0}, operation, filter))
+    change = Change(_TYPE, details, {"editedDocuments": 0}, operation, filter, aside=aside)
+    return await changes.carry_out(uid, change)
 
 
 def edition_text(task: TaskRow, text: str) -> str:

@@ -8,6 +8,7 @@ node would know at that place of its queue. Writes that overlap in time have no 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 import trio
@@ -16,6 +17,8 @@ from miroir.errors import ApiError, miroir_error
 from miroir.indexes import Index
 from miroir.indexes.inequality import Known, told_by_list, unequal_attributes
 from miroir.tasks import TaskTracker
+
+ANYWHERE: Final = nullcontext()
 
 Find = Callable[[Index, Collection[str], Any], Awaitable[Known]]
 """Asks the nodes of an index which of these attributes they know, and whether they take the filter."""
@@ -32,10 +35,11 @@ class Inequalities:
         self._find = find
         self._patience_s = patience_s
 
-    async def told(self, index: Index, filter: Any) -> Any:
+    async def told(self, index: Index, filter: Any, *, aside: AbstractAsyncContextManager[None] = ANYWHERE) -> Any:
         """The filter in words that every node takes alike; as it is where nodes refuse it, for their texts show it.
 
-        503 `miroir_overloaded` where it cannot be known in time what it would find.
+        Who waits for other writes stands `aside` meanwhile. 503 `miroir_overloaded` where what it would find cannot be
+        known in time.
         """
         names = unequal_attributes(filter)
         if not names:
@@ -45,8 +49,9 @@ class Inequalities:
         may_change = bool(index.proposed) if known.is_refused else not known.names >= names
         if before and may_change:
             with trio.move_on_after(self._patience_s) as waiting:
-                for uid in before:
-                    await self._tracker.wait(uid)
+                async with aside:
+                    for uid in before:
+                        await self._tracker.wait(uid)
             if not waiting.cancelled_caught:
                 known = await self._find(index, names, filter)
             elif not known.is_refused:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from miroir.cluster import NodeRefusal, Operation, Writer, Written
 from miroir.errors import ErrorBody, miroir_error
 from miroir.indexes import Index, Registry, check_uid, index_not_found, refusal_of
-from miroir.ingest.inequalities import Inequalities
+from miroir.ingest.inequalities import ANYWHERE, Inequalities
 from miroir.store import AttemptedBefore, MappingChanged, NewTask
 from miroir.tasks import TaskTracker, now_text
 
@@ -37,7 +38,7 @@ class Change:
 
     `operation(index, filter)`: with the filter in the words for the nodes of that index. `failed` is what the details
     hold instead of `details` where nothing came of it. `check` is asked before a task is failed that no node has seen:
-    what a node refuses at once must be refused.
+    what a node refuses at once must be refused. `aside`: where the caller stands while earlier writes are waited for.
     """
 
     type: str
@@ -46,6 +47,7 @@ class Change:
     operation: Callable[[Index, Any], Operation]
     filter: Any = None
     check: Callable[[], Awaitable[None]] | None = None
+    aside: AbstractAsyncContextManager[None] = ANYWHERE
 
 
 class Changes:
@@ -66,7 +68,7 @@ class Changes:
                 if change.check is not None:
                     await change.check()
                 return await self._fail(uid, change, index_not_found(uid).body())
-            filter = await self._inequalities.told(index, change.filter)
+            filter = await self._inequalities.told(index, change.filter, aside=change.aside)
             try:
                 return await self._writer.write(change.operation(index, filter))
             except FailedTask as failure:
