@@ -105,8 +105,10 @@ def in_order(
     parts: list[Parts] = []
     order: list[int] = []
     due = readings
-    # Documents are spread by a hash: of the best hits each node has its share, and seldom many more.
-    step = most // max(len(readings), 1) + isqrt(most) + 1
+    # Documents are spread by a hash: of the best hits each node has its share, and seldom many more. Not so where
+    # several indexes are searched as one: ever more are taken, lest one list be gone through in small steps.
+    more = isqrt(most) + 1
+    step = most // max(len(readings), 1) + more
     while due:
         for each in due:
             if not each.go_on(step, ranks, exact_ties=exact_ties) or each.keys != sorted(each.keys):
@@ -119,7 +121,7 @@ def in_order(
         ends = accumulate([len(each.parts) for each in readings])
         open_ends = [(each, end) for each, end in zip(readings, ends, strict=True) if len(each.parts) < len(each.hits)]
         due = [each for each, end in open_ends if order.index(end - 1) + 1 < most]
-        step = isqrt(most) + 1
+        step, more = more, 2 * more
     if ranks is not None and not ranks.are_apart():
         return None
     del order[most:]

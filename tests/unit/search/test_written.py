@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from miroir.search import written
 from miroir.search.display import Presentation
 from miroir.search.ranking import SAME_SCORE, Order, key_of, merged, score_of
 from miroir.search.written import in_order, parts_before, take_apart, take_apart_scored
@@ -82,6 +84,22 @@ def test_a_node_may_have_all_the_best(most: int) -> None:
     found = in_order(lists, most, scored=True, exact_ties=True)
     assert found is not None
     assert list(map(bytes, found[0])) == hits[:most]
+
+
+def test_a_list_with_all_the_best_is_taken_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step sorts all that was taken before: in even ones a deep page would hold everybody up for seconds."""
+    steps, go_on = [], written._Reading.go_on
+
+    def counted(reading: written._Reading, count: int, *rest: Any, **named: Any) -> bool:
+        steps.append(count)
+        return go_on(reading, count, *rest, **named)
+
+    monkeypatch.setattr(written._Reading, "go_on", counted)
+    hits = [b'{"id":1,%b"x":1}' % run_of(seq, updated=True) for seq in range(4000)]
+    found = in_order(as_raw([hits, hits[-1:], hits[-1:]]), 3900, scored=False, exact_ties=True)
+    assert found is not None
+    assert list(map(bytes, found[0])) == hits[:3900]
+    assert len(steps) <= 10
 
 
 @given(st.data(), st.booleans(), st.booleans())
