@@ -216,7 +216,7 @@ async def build(config: Config, secrets: Secrets, store: Store) -> Services:
         retry_on_timeout=config.scatter.retry_on_timeout,
     )
     policy = config.scatter.unavailable_shard_policy
-    attributes = KnownAttributes(scatter, lambda physical_uid: registry.behind(physical_uid) is not None)
+    attributes = KnownAttributes(scatter, planner, lambda physical_uid: registry.behind(physical_uid) is not None)
     reader = DocumentReader(scatter, planner, policy, attributes)
     inequalities = Inequalities(tracker, attributes.find, patience_s=config.server.request_timeout_ms / 2000.0)
     document_changes = Changes(registry, tracker, writer, inequalities)

@@ -19,6 +19,7 @@ from miroir.indexes import Index
 from miroir.indexes.inequality import Known, told_by_list, unequal_attributes
 from miroir.nodes import NodeCall
 from miroir.search.node_body import dumps
+from miroir.search.planner import Planner
 from miroir.search.scatter import NodeRefused, Request, Scatter
 from miroir.stamps import shard_filter
 
@@ -35,8 +36,9 @@ _counted: Final = msgspec.json.Decoder(_Counted)
 class KnownAttributes:
     """Finds out and remembers. `is_there(physical_uid)`: whether an index is still that one."""
 
-    def __init__(self, scatter: Scatter, is_there: Callable[[str], bool]) -> None:
+    def __init__(self, scatter: Scatter, planner: Planner, is_there: Callable[[str], bool]) -> None:
         self._scatter = scatter
+        self._planner = planner
         self._is_there = is_there
         self._known: dict[str, frozenset[str]] = {}
 
@@ -70,7 +72,8 @@ class KnownAttributes:
         """Which of these attributes the index knows, and whether its nodes refuse the filter, where one is given.
 
         Every node counts the values that each attribute has among no documents: of one that it does not know it says
-        nothing, of others that there are none.
+        nothing, of others that there are none. All copies are asked: one that was away when documents came and went
+        knows less than the others, and holds the same.
         """
         elements = [] if filter is None else filter if isinstance(filter, list) else [filter]
         body = dumps({"limit": 0, "facets": sorted(names), "filter": [*elements, shard_filter(())]})
@@ -83,7 +86,8 @@ class KnownAttributes:
         )
         kept = self._known.get(index.physical_uid, frozenset())
         try:
-            gathered = await self._scatter.gather(request)
+            plan = self._planner.plan_everywhere(index.physical_uid, index.row.shards)
+            gathered = await self._scatter.gather(request, plan)
         except NodeRefused:
             return Known(kept.intersection(names), is_refused=True)
         found = kept.union(*[answer.facet_distribution for answer in gathered.answers])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from miroir.cluster import Cluster
-from miroir.search.plan import Plan, make_plan
+from miroir.search.plan import Plan, Target, make_plan
 
 _VARIANTS = 8
 """Plans kept per index, rounded up to whole turns of the groups: each gets as many. Copies of equal cost take turns."""
@@ -39,6 +39,21 @@ class Planner:
     def plan_rest(self, physical_uid: str, shards: int, rest: Sequence[int], avoid: frozenset[str]) -> Plan:
         """A plan for some shards, without the nodes that just failed."""
         return self._make(physical_uid, shards, rest, avoid, 0)
+
+    def plan_everywhere(self, physical_uid: str, shards: int) -> Plan:
+        """A plan for every copy that may be read: for what is of a node, not of its documents."""
+        usable = self._cluster.usable_nodes() - self._cluster.stale(physical_uid)
+        in_sync = self._cluster.in_sync(physical_uid)
+        held: dict[str, list[int]] = {}
+        unavailable = []
+        for shard in range(shards):
+            readers = usable.intersection(in_sync.get(shard, ()))
+            for node in readers:
+                held.setdefault(node, []).append(shard)
+            if not readers:
+                unavailable.append(shard)
+        targets = tuple(Target(node, tuple(held[node])) for node in sorted(held))
+        return Plan(targets, None, "every copy", unavailable=tuple(unavailable))
 
     def _make(self, physical_uid: str, shards: int, wanted: Sequence[int], avoid: frozenset[str], turn: int) -> Plan:
         cluster = self._cluster

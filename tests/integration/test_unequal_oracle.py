@@ -308,6 +308,31 @@ def test_a_deletion_knows_what_the_writes_before_it_bring(pair: Pair) -> None:
     pair.wait_for_equal_copies(uid)
 
 
+@pytest.mark.timeout(180)
+def test_a_copy_that_was_away_when_documents_came_and_went_is_not_the_only_one_asked(pair: Pair) -> None:
+    uid = pair.twins.load(SETTINGS, [{"id": number, "a": number % 5} for number in range(COUNT)])
+    owners = Placed(pair.cluster, uid).of(0)
+    away = pair.cluster.node(owners[1])
+    away.kill()
+    pair.cluster.wait_failed(1)
+    base = f"/indexes/{uid}/documents"
+    for api in (pair.twins.plain, pair.twins.miroir):
+        api.add_documents(uid, [{"id": 0, "a": 0, "rare": 1}])
+        api.succeeded(api.delete(f"{base}/0"))
+        api.add_documents(uid, [{"id": 0, "a": 0}])
+    away.restart()
+    pair.cluster.wait_all_healthy()
+
+    def is_whole() -> bool:
+        shards = pair.cluster.admin.get("/_miroir/shards", index=uid)["shards"]
+        return all(len(shard["in_sync"]) == pair.cluster.rf for shard in shards)
+
+    wait_until(is_whole, 60, "every copy trusted again")
+    for api in (pair.twins.plain, pair.twins.miroir):
+        api.succeeded(api.post(f"{base}/delete", {"filter": "rare != 1 AND a > 0"}))
+        assert api.get(base)["total"] == COUNT / 5
+
+
 def test_an_attribute_stays_known_when_no_document_has_it_any_more(pair: Pair) -> None:
     uid = loaded(pair.twins, pair.cluster, SETTINGS)
     for api in (pair.twins.plain, pair.twins.miroir):

@@ -13,7 +13,8 @@ import trio
 from miroir.errors import ApiError, node_error
 from miroir.indexes import Index
 from miroir.indexes.inequality import Known
-from miroir.search import Gathered, KnownAttributes, NodeRefused, Request, Scatter
+from miroir.search import Gathered, KnownAttributes, NodeRefused, Planner, Request, Scatter
+from miroir.search.plan import Plan, Target
 
 
 class StandInScatter:
@@ -25,7 +26,12 @@ class StandInScatter:
         self.asked: list[dict[str, Any]] = []
         self.unavailable: tuple[int, ...] = ()
 
-    async def gather(self, request: Request[Any]) -> Gathered[Any]:
+    def plan_everywhere(self, physical_uid: str, shards: int) -> Plan:
+        """It is its own planner, too."""
+        return Plan((Target(physical_uid, tuple(range(shards))),), None, "")
+
+    async def gather(self, request: Request[Any], plan: Plan) -> Gathered[Any]:
+        assert plan.targets == (Target(request.physical_uid, tuple(range(request.shards))),)
         await trio.lowlevel.checkpoint()
         body = orjson.loads(request.call((1, 2)).body)
         self.asked.append(body)
@@ -44,7 +50,7 @@ def index(physical_uid: str = "books", members: tuple[Index, ...] = ()) -> Index
 
 
 def known_by(scatter: StandInScatter) -> KnownAttributes:
-    return KnownAttributes(cast(Scatter, scatter), scatter.nodes.__contains__)
+    return KnownAttributes(cast(Scatter, scatter), cast(Planner, scatter), scatter.nodes.__contains__)
 
 
 async def echo(body: Mapping[str, Any]) -> Any:

@@ -210,3 +210,19 @@ def test_what_a_failed_node_left_open_is_planned_without_it() -> None:
     assert rest.unavailable == ()
     assert all(target.node != failed.node for target in rest.targets)
     assert sorted(chain.from_iterable(target.shards for target in rest.targets)) == list(failed.shards)
+
+
+def test_every_copy_that_may_be_read_can_be_asked() -> None:
+    planner = planner_of(2, 2, 1)
+    cluster = planner._cluster
+    placed = cluster.placement(SHARDS).copies()
+    plan = planner.plan_everywhere("books", SHARDS)
+    assert {(target.node, shard) for target in plan.targets for shard in target.shards} == {
+        (node, shard) for shard, nodes in placed.items() for node in nodes
+    }
+    cluster.set_stale("books", frozenset("c"))
+    cluster.node_missed("d", "timeout")
+    cluster.apply_in_sync("books", {3: frozenset("cd")})
+    plan = planner.plan_everywhere("books", SHARDS)
+    assert {target.node for target in plan.targets} == {"a", "b"}
+    assert plan.unavailable == (3,)
