@@ -47,8 +47,12 @@ def _rules(index: IndexView) -> list[Rule]:
 
 def filter_tokens(text: str) -> list[re.Match[str]]:
     """The tokens of a filter expression, in their order; none where a quote is never closed, for that is no filter."""
-    tokens = list(_TOKEN.finditer(text))
-    return [] if any(token.group() in QUOTES for token in tokens) else tokens
+    tokens = []
+    for token in _TOKEN.finditer(text):
+        if token.group() in QUOTES:  # at once: behind it every quote would be followed to the end of the text
+            return []
+        tokens.append(token)
+    return tokens
 
 
 def filter_attributes(text: str) -> Iterator[tuple[str, int]]:

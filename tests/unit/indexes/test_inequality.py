@@ -112,6 +112,12 @@ def test_what_is_left_as_it_is(text: str) -> None:
     assert told(text) == text
 
 
+def test_a_quote_that_is_never_closed_is_followed_once() -> None:
+    """Followed from every quote behind it, a text of this length would take minutes."""
+    assert told("'" + "\\'" * 200_000 + " != v").startswith("'")
+    assert told("a != '" + "\\'" * 200_000).startswith("a != ")
+
+
 @pytest.mark.parametrize("filter", [None, 3, {"a": "a != b"}, [], [[]], [3, ["a = b"]], ["a = b", [["a != b"]]]])
 def test_a_quick_look_finds_none_where_no_filter_has_one(filter: Any) -> None:
     assert not has_inequality(filter)
