@@ -44,6 +44,7 @@ class Inequalities:
         names = unequal_attributes(filter)
         if not names:
             return filter
+        await self._tracker.followed()
         before = self._before(index)
         known = await self._find(index, names, filter)
         may_change = bool(index.proposed) if known.is_refused else not known.names >= names

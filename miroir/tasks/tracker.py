@@ -74,7 +74,7 @@ class TaskTracker:
         self._follow_ups = FollowUps(store)
         self._listeners: list[Listener] = []
         self._concluder: Callable[[TaskRow], bool] = _nobody
-        self._took_over = False
+        self._took_over = trio.Event()
 
     def on_failed(self, follow_up: FollowUp) -> None:
         """Have `follow_up` awaited with each task of an index that failed or was canceled, once at least."""
@@ -129,6 +129,10 @@ class TaskTracker:
         if entry is not None:
             await entry.done.wait()
 
+    async def followed(self) -> None:
+        """Until the tasks that a run before this one left open are among the open ones; at once but after a restart."""
+        await self._took_over.wait()
+
     async def ended(self, uid: int) -> TaskRow | None:
         """The task once it has ended, also one that is not followed yet after a restart; None: nobody remembers it."""
         while True:
@@ -144,7 +148,7 @@ class TaskTracker:
 
     def may_lack(self, node: str, physical_uid: str) -> bool:
         """Whether a node in order may not have that index yet, since a task that makes it is still in its queue."""
-        return not self._took_over or self._book.making(node, physical_uid)
+        return not self._took_over.is_set() or self._book.making(node, physical_uid)
 
     # -- following ---------------------------------------------------------------------------------------------------
 
@@ -220,7 +224,7 @@ class TaskTracker:
             self.follow(task)
             if number % _AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-        self._took_over = True
+        self._took_over.set()
         # A run before this one may have ended with the store away, after the last word of a task's nodes was heard.
         await self._judge_all(self._book.uids())
         async with trio.open_nursery() as nursery:

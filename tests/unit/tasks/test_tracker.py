@@ -88,6 +88,16 @@ async def settled(tracker: TaskTracker, task: TaskRow) -> None:
         await tracker.wait(task.uid)
 
 
+async def test_what_an_earlier_run_left_open_is_followed_before_that_is_said(rig: Rig) -> None:
+    task = await rig.write()
+    tracker = rig.another(rig.store)
+    assert tracker.open_tasks == []
+    async with running(tracker):
+        with trio.fail_after(60):
+            await tracker.followed()
+        assert [each.uid for each in tracker.open_tasks] == [task.uid]
+
+
 async def test_a_task_is_settled_when_every_node_is_done(rig: Rig) -> None:
     task = await rig.write()
     told: list[TaskRow] = []
