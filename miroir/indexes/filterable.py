@@ -21,9 +21,11 @@ _STAMPS: Final = frozenset(STAMP_FIELDS)
 
 QUOTES: Final = frozenset("'\"")
 
-# One token of a filter: a quoted text, a bracket or comma, an operator, a quote that is never closed, or a bare word.
+# One token of a filter: a quoted text, a list of values, a bracket or comma, an operator, a quote that is never closed,
+# or a bare word. A list is taken whole: it may be of 100,000 ids, and nothing in it is compared.
+_QUOTED: Final = r"""'(?:\\.|[^'\\])*+'|"(?:\\.|[^"\\])*+\""""
 _TOKEN: Final = re.compile(
-    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[()\[\],]|!=|>=|<=|[=<>!'"]|[^\s()\[\],=<>!'"]+""", re.DOTALL
+    rf"""{_QUOTED}|\[(?:[^'"()\[\]]++|{_QUOTED})*+\]|[()\[\],]|!=|>=|<=|[=<>!'"]|[^\s()\[\],=<>!'"]+""", re.DOTALL
 )
 
 
@@ -68,7 +70,7 @@ def filter_attributes(text: str) -> Iterator[tuple[str, int]]:
             listed += 1
         elif word == "]":
             listed = max(0, listed - 1)
-        elif listed or word in ("(", ")"):
+        elif listed or word[0] in "[()":
             continue
         elif word in ("AND", "OR"):
             wanted = True
