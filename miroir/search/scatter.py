@@ -145,6 +145,9 @@ class Scatter:
         gone = list(plan.unavailable)
         while plan.targets:
             open_shards, timed_out = await self._round(request, plan.targets, gathered, failed, lacking)
+            if open_shards:  # a plan may ask several copies of a shard: one that has answered does
+                answered = {shard for target in gathered.targets for shard in target.shards}
+                open_shards = [shard for shard in open_shards if shard not in answered]
             if not open_shards:
                 break
             if timed_out and not self._retry_on_timeout:

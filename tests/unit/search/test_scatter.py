@@ -423,3 +423,18 @@ def test_a_node_without_our_settings_is_known_by_how_its_refusal_begins(place: s
 def test_what_a_client_wrote_makes_no_node_suspect(message: str) -> None:
     assert not lacks_index(400, _refusal(message))
     assert not holds_nothing(_refusal(message))
+
+
+@pytest.mark.parametrize(("behaviour", "delay_s"), [("crashes", 0.0), ("ok", 2 * TIMEOUT_S)])
+@pytest.mark.parametrize("retry_on_timeout", [True, False])
+async def test_a_shard_that_another_copy_answered_for_is_not_open(
+    autojump_clock: MockClock, behaviour: str, delay_s: float, retry_on_timeout: bool
+) -> None:
+    """A plan may ask every copy of a shard."""
+    rig = Rig(retry_on_timeout=retry_on_timeout)
+    every = tuple(range(SHARDS))
+    rig.nodes["a"].behaviour, rig.nodes["a"].delay_s = behaviour, delay_s
+    gathered = await rig.gather(Plan((Target("a", every), Target("b", every), Target("c", every[:2])), 0, "all copies"))
+    assert gathered.unavailable == ()
+    assert [target.node for target in gathered.targets] == ["b", "c"]
+    assert [len(rig.nodes[node].asked) for node in "abc"] == [1, 1, 1]
