@@ -39,23 +39,28 @@ class IndexStatistics:
 def index_statistics(said: Mapping[str, Mapping[str, Any]], placement: Placement, documents: int) -> IndexStatistics:
     """From what each node says of its part, and the number of documents counted over shards.
 
-    Counts are taken from the group that has most nodes answering, and divided by the copies it keeps of each document.
+    What nodes count by themselves is taken from those that together hold each document equally often, which their own
+    numbers of documents tell. Where none do, for copies are still being caught up, it is what they hold in proportion.
     """
-    group = _fullest(said, placement)
-    copies = max(placement.replication_factor, 1)
+    chosen = _equal(said, placement, documents) or _fullest(said, placement)
+    held = sum(stats["numberOfDocuments"] for stats in chosen)
     fields: Counter[str] = Counter()
-    for stats in group:
+    for stats in chosen:
         fields.update({name: n for name, n in stats["fieldDistribution"].items() if name not in STAMP_FIELDS})
     stored = sum(stats["numberOfDocuments"] for stats in said.values())
     weighted = sum(stats["avgDocumentSize"] * stats["numberOfDocuments"] for stats in said.values())
+
+    def once(count: int) -> int:
+        return -(-count * documents // held) if held else 0
+
     return IndexStatistics(
         documents=documents,
         raw_size=sum(stats["rawDocumentDbSize"] for stats in said.values()),
         average_size=weighted // stored if stored else 0,
         is_indexing=any(stats["isIndexing"] for stats in said.values()),
-        embeddings=sum(stats["numberOfEmbeddings"] for stats in group) // copies,
-        embedded_documents=sum(stats["numberOfEmbeddedDocuments"] for stats in group) // copies,
-        field_distribution={name: -(-n // copies) for name, n in fields.items()},
+        embeddings=once(sum(stats["numberOfEmbeddings"] for stats in chosen)),
+        embedded_documents=once(sum(stats["numberOfEmbeddedDocuments"] for stats in chosen)),
+        field_distribution={name: n for name, count in fields.items() if (n := once(count))},
     )
 
 
@@ -78,9 +83,21 @@ def total(found: Sequence[IndexStatistics]) -> IndexStatistics:
     )
 
 
-def _fullest(said: Mapping[str, Mapping[str, Any]], placement: Placement) -> list[Mapping[str, Any]]:
-    groups = []
-    for owners in placement.by_group.values():
-        members = {node for nodes in owners for node in nodes}
-        groups.append([said[node] for node in sorted(members) if node in said])
-    return max(groups, key=len, default=[])
+def _equal(
+    said: Mapping[str, Mapping[str, Any]], placement: Placement, documents: int
+) -> Sequence[Mapping[str, Any]] | None:
+    """A group whose nodes hold every document as often as they should, else a node that holds each once."""
+    for group in _groups(said, placement):
+        if sum(stats["numberOfDocuments"] for stats in group) == documents * placement.replication_factor:
+            return group
+    return next(([said[node]] for node in sorted(said) if said[node]["numberOfDocuments"] == documents), None)
+
+
+def _fullest(said: Mapping[str, Mapping[str, Any]], placement: Placement) -> Sequence[Mapping[str, Any]]:
+    return max(_groups(said, placement), key=len, default=[])
+
+
+def _groups(said: Mapping[str, Mapping[str, Any]], placement: Placement) -> list[list[Mapping[str, Any]]]:
+    """What the nodes of each group say, as far as they do."""
+    members = [{node for nodes in owners for node in nodes} for owners in placement.by_group.values()]
+    return [[said[node] for node in sorted(each) if node in said] for each in members]
