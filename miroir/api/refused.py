@@ -28,7 +28,7 @@ class Refused:
 _NODES_OWN: Final = "A node's numbers count what that node holds: shares, copies and hidden fields."
 _LOGS: Final = "Logs are those of one process, and of several it would be unclear whose."
 _READ_THE_LOGS: Final = (
-    "Miroir writes its own to standard error, as `logging` in the configuration says. Ask a node for its own."
+    "Miroir writes its own to standard output, as `logging` in the configuration says. Ask a node for its own."
 )
 _CHAT: Final = "A chat searches inside one node, which holds a share of the documents and does not know the others'."
 _CHAT_YOURSELF: Final = "Let your application talk to the language model, and give it searches here as a tool."
