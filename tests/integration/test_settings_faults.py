@@ -161,6 +161,16 @@ def stubborn_node(running: Cluster, index: str) -> RealNode:
     return running.nodes[1]
 
 
+def mend_by_hand(stubborn: RealNode, index: str) -> None:
+    """Miroir goes on trying meanwhile, and a node fails what it takes up together with such a try."""
+
+    def mended() -> bool:
+        task = stubborn.api.patch(f"/indexes/{index}/settings", {"embedders": {"own": None}})
+        return bool(stubborn.api.wait_task(task, 60)["status"] == "succeeded")
+
+    wait_until(mended, 60, "the embedder taken away")
+
+
 def test_where_nothing_is_frozen_the_others_go_on_without_the_node(
     cluster: Callable[..., Cluster], index_name: str
 ) -> None:
@@ -173,7 +183,7 @@ def test_where_nothing_is_frozen_the_others_go_on_without_the_node(
     client.add_documents(index_name, [{"id": 1, "_vectors": {"own": [1, 2, 3]}}])
     answer = searched(running, index_name)
     assert (answer.status_code, answer.headers[VERSION]) == (200, "3")
-    stubborn.api.update_settings(index_name, {"embedders": {"own": None}})
+    mend_by_hand(stubborn, index_name)
     wait_until(lambda: readers(running, index_name) == {"meili-0", "meili-1"}, 60, "the node in line and read again")
 
 
@@ -199,7 +209,7 @@ def test_a_node_that_cannot_be_mended_freezes_the_index_until_it_can(
     answer = searched(running, index_name)
     assert (answer.status_code, answer.headers[VERSION], answer.headers[IN_FLIGHT]) == (200, "2", "true")
     assert client.get(f"/indexes/{index_name}/settings")["stopWords"] == []
-    stubborn.api.update_settings(index_name, {"embedders": {"own": None}})
+    mend_by_hand(stubborn, index_name)
     client.succeeded(task, 60)
     assert client.get(f"/indexes/{index_name}/settings")["stopWords"] == ["the"]
     client.add_documents(index_name, [with_vector])
