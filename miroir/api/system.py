@@ -10,12 +10,13 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from miroir.api.document_routes import degraded_shards
+from miroir.api.errors_page import errors_page
 from miroir.api.messages import Request, Response, json_response
 from miroir.api.reading import no_node
 from miroir.api.routing import Router
 from miroir.api.statistics import IndexStatistics, index_statistics, total
 from miroir.cluster import Cluster
-from miroir.errors import ERRORS_PATH, ApiError, errors_page
+from miroir.errors import ERRORS_PATH, ApiError
 from miroir.http import ExchangeError
 from miroir.indexes import Index, Registry, check_uid
 from miroir.nodes import NodeAnswerError

@@ -10,10 +10,11 @@ from miroir.cluster.probing import ForeignNode, Prober
 from miroir.cluster.quorum import groups_short_of, quorums, short_groups
 from miroir.cluster.state import Cluster
 from miroir.cluster.topology import Group, Node, Topology, seed
-from miroir.cluster.verdicts import SCRATCH_PREFIX, Verdicts
+from miroir.cluster.verdicts import ANYWHERE, SCRATCH_PREFIX, Verdicts
 from miroir.cluster.writing import NodeRefusal, Operation, Writer, Written
 
 __all__ = [
+    "ANYWHERE",
     "SCRATCH_PREFIX",
     "Cluster",
     "Features",

@@ -30,7 +30,8 @@ One that a node made after nobody waited for its answer any more is dropped as a
 """
 
 _NO_NAME: Final = "%20"
-_ANYWHERE: Final = nullcontext()
+ANYWHERE: Final = nullcontext()
+"""Where those stand who keep their place while they wait."""
 _CLEAN_UP_S: Final = 2.0
 
 
@@ -98,7 +99,7 @@ class Verdicts:
         await self._drop(node, scratch)
 
     async def judge_task(
-        self, call: NodeCall, uid: str, *, aside: AbstractAsyncContextManager[None] = _ANYWHERE
+        self, call: NodeCall, uid: str, *, aside: AbstractAsyncContextManager[None] = ANYWHERE
     ) -> TaskVerdict | None:
         """Raise a node's refusal, or return how the task fails on the node; None if it does not fail.
 

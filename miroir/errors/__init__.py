@@ -8,7 +8,6 @@ from miroir.errors.catalogue import (
     miroir_error,
     node_error,
 )
-from miroir.errors.page import errors_page
 
 __all__ = [
     "ERRORS_PATH",
@@ -16,7 +15,6 @@ __all__ = [
     "ApiError",
     "CodeInfo",
     "ErrorBody",
-    "errors_page",
     "miroir_error",
     "node_error",
 ]

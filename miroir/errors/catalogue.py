@@ -9,8 +9,8 @@ from miroir.errors.api_error import ApiError
 
 _NODE_LINK: Final = "https://docs.meilisearch.com/errors#{code}"
 ERRORS_PATH: Final = "/_miroir/errors"
-"""Where every Miroir serves `docs/errors.md` as a page (`errors_page`). A path, of the server that gave the error: no
-other place is known to be within its clients' reach."""
+"""Where every Miroir serves `docs/errors.md` as a page. A path, of the server that gave the error: no other place is
+known to be within its clients' reach."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _KIND: Final[Mapping[AliasKind, str]] = {
     "single": "one index, and stays so: name just one (`current_uid`)",
     "multi": "several indexes, and stays so: name a list (`target_uids`; `--multi` for a list of one)",
 }
-"""What an operator names the indexes by."""
+"""What an alias of a kind stands for, and how an operator names that."""
 
 
 def stands_for(kind: AliasKind, targets: Sequence[str]) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from miroir.cluster import Operation, Written
+from miroir.cluster import ANYWHERE, Operation, Written
 from miroir.indexes import Index
-from miroir.ingest.inequalities import ANYWHERE
 from miroir.ingest.outcomes import Change, Changes
 from miroir.ingest.selection import check_names, node_filter, original
 from miroir.nodes import NodeCall

@@ -13,10 +13,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from miroir.cluster import Operation, Written
+from miroir.cluster import ANYWHERE, Operation, Written
 from miroir.errors import miroir_error
 from miroir.indexes import Index
-from miroir.ingest.inequalities import ANYWHERE
 from miroir.ingest.outcomes import Change, Changes
 from miroir.ingest.script import read_script, unwrap_error, wrap
 from miroir.ingest.selection import check_names, node_filter, original

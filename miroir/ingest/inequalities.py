@@ -8,17 +8,16 @@ node would know at that place of its queue. Writes that overlap in time have no 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import trio
 
+from miroir.cluster import ANYWHERE
 from miroir.errors import ApiError, miroir_error
 from miroir.indexes import Index
 from miroir.indexes.inequality import Known, told_by_list, unequal_attributes
 from miroir.tasks import TaskTracker
-
-ANYWHERE: Final = nullcontext()
 
 Find = Callable[[Index, Collection[str], Any], Awaitable[Known]]
 """Asks the nodes of an index which of these attributes they know, and whether they take the filter."""

@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from miroir.cluster import NodeRefusal, Operation, Writer, Written
+from miroir.cluster import ANYWHERE, NodeRefusal, Operation, Writer, Written
 from miroir.errors import ErrorBody, miroir_error
 from miroir.indexes import Index, Registry, check_uid, index_not_found, refusal_of
-from miroir.ingest.inequalities import ANYWHERE, Inequalities
+from miroir.ingest.inequalities import Inequalities
 from miroir.store import AttemptedBefore, MappingChanged, NewTask
 from miroir.tasks import TaskTracker, now_text
 

@@ -124,7 +124,7 @@ class Ranking(NamedTuple):
     """The nodes' lists as one, as far as the client's window reaches."""
 
     sent: Sequence[bytes]
-    """From the best hit to the last one needed, as the nodes sent them; whatever is made of bytes."""
+    """From the best hit to the last one needed, as the nodes sent them (`msgspec.Raw`, or bytes)."""
     total: int
     """How many documents match, `maxTotalHits` aside."""
     dropped: list[Any]

@@ -47,7 +47,10 @@ _take_apart_up_to: Final = _findall(rb",?(.*)()")
 
 
 def parts_before(ending: bytes, hit: bytes) -> Parts | None:
-    """The parts of a hit whose document ends where `ending` comes last, which nodes have added; None as above."""
+    """The parts of a hit whose document ends where `ending` comes last, which nodes have added.
+
+    None if it does not look as written.
+    """
     end = hit.rfind(ending)
     found = _take_apart_up_to(hit, 0, end) if end >= 0 else ()
     return found[0] if found else None

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from miroir.errors import MIROIR_CODES, ApiError, errors_page, miroir_error, node_error
+from miroir.api.errors_page import errors_page
+from miroir.errors import MIROIR_CODES, ApiError, miroir_error, node_error
 
 _PAGE = Path(__file__).parents[3] / "docs" / "errors.md"
 # DATA_PLANE's table gives each code its status and type; a code that is not built yet is not in the catalogue.
