@@ -8,6 +8,7 @@ thing to test, not a thing to build other tests on.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
@@ -51,9 +52,10 @@ class Handle(Child):
         super().kill()
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
+        """SIGSTOP, and wait until all its threads have stopped: connections stay open and nothing answers."""
         self.disturbed = True
         self.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT."""

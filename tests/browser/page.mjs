@@ -9,10 +9,15 @@ const index = client.index(given.get('index'))
 const hits = document.querySelector('#hits')
 const error = document.querySelector('#error')
 
-/** Shows what is found for what was typed, and why nothing is. */
+let typing = new AbortController()
+
+/** Shows what is found for what was typed last, and why nothing is. A search that another overtakes is given up. */
 async function show(query) {
+  typing.abort()
+  const { signal } = (typing = new AbortController())
   try {
-    const found = await index.search(query, { limit: 5, attributesToHighlight: ['title'] })
+    const found = await index.search(query, { limit: 5, attributesToHighlight: ['title'] }, { signal })
+    if (signal.aborted) return
     hits.replaceChildren(
       ...found.hits.map((hit) => {
         const item = document.createElement('li')
@@ -22,6 +27,7 @@ async function show(query) {
     )
     error.textContent = ''
   } catch (failure) {
+    if (signal.aborted) return
     error.textContent = `${failure.cause?.code}: ${failure.message}`
   }
 }
