@@ -16,6 +16,7 @@ from tests.compat.federated import KIND, named
 from tests.compat.variants import VARIANTS, Variant
 from tests.compat.vectors import is_semantic, nearest, recall
 
+_CONTAINS: Final = {"containsFilter": True}
 _BATCHES: Final = 2
 _WHOLE: Final = 60
 """How many hits are looked at page by page."""
@@ -27,6 +28,8 @@ class Side:
 
     api: Api
     prefix: str = "compat"
+    _switched: bool = field(init=False, default=False)
+    """Whether `containsFilter` is on because of us."""
 
     def uid(self, name: str) -> str:
         return f"{self.prefix}-{name}"
@@ -34,7 +37,8 @@ class Side:
     def load(self, documents: Sequence[Document], variants: Sequence[Variant] = VARIANTS) -> None:
         """The indexes, made anew. All of it is enqueued before anything is waited for."""
         # Where it cannot be switched on, filters that need it are refused: by both sides, or that is a difference.
-        self.api.request("PATCH", "/experimental-features", json={"containsFilter": True})
+        if not self.api.get("/experimental-features")["containsFilter"]:
+            self._switched = self.api.request("PATCH", "/experimental-features", json=_CONTAINS).is_success
         tasks = []
         size = -(-len(documents) // _BATCHES)
         for variant in variants:
@@ -50,7 +54,10 @@ class Side:
             self.api.succeeded(task, timeout_s=180)
 
     def unload(self, variants: Sequence[Variant] = VARIANTS) -> None:
-        """Remove the indexes again."""
+        """Leave the server as it was found."""
+        if self._switched:
+            self.api.patch("/experimental-features", dict.fromkeys(_CONTAINS, False))
+            self._switched = False
         for task in [self.api.delete(f"/indexes/{self.uid(variant.name)}") for variant in variants]:
             self.api.succeeded(task)
 

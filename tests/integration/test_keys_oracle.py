@@ -301,7 +301,7 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/metrics", None),
     ("GET", "/network", None),
     ("PATCH", "/network", {"x": 1}),
-    ("POST", "/export", {"url": "http://127.0.0.1:1"}),
+    ("POST", "/export", {"x": 1}),
     ("POST", "/logs/stream", {"x": 1}),
     ("DELETE", "/logs/stream", None),
     ("POST", "/logs/stderr", {"x": 1}),

@@ -260,7 +260,7 @@ def embedder() -> Iterator[Embedder]:
 
 
 @pytest.fixture(scope="module")
-def embedded(twins: Twins, embedder: Embedder) -> str:
+def embedded(twins: Twins, embedder: Embedder) -> Iterator[str]:
     chance = random.Random(3)
     documents = [{"id": number, "title": " ".join(chance.sample(WORDS, 3))} for number in range(SPARSE)]
     for api in (twins.plain, twins.miroir):
@@ -275,7 +275,9 @@ def embedded(twins: Twins, embedder: Embedder) -> str:
         "words": {"value": {"title": "{{media.words}}"}},
         "q": {"value": {"title": "{{q}}"}},
     }
-    return twins.load({"embedders": {"rest": embedder.settings(), "fragments": fragments}}, documents)
+    yield twins.load({"embedders": {"rest": embedder.settings(), "fragments": fragments}}, documents)
+    for api in (twins.plain, twins.miroir):
+        api.patch("/experimental-features", {"multimodal": False})
 
 
 REST: tuple[dict[str, Any], ...] = (

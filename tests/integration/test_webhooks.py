@@ -76,9 +76,19 @@ def address() -> Iterator[Address]:
         made.close()
 
 
-def _clear(api: Api) -> None:
-    for hook in api.get("/webhooks")["results"]:
-        assert api.request("DELETE", f"/webhooks/{hook['uuid']}").status_code == 204
+@pytest.fixture
+def pair(cluster: Callable[..., Cluster], single_node: RealNode) -> Iterator[tuple[Api, Api]]:
+    """A cluster and a plain node, both without webhooks before and after the test."""
+    both = (cluster(groups=1, nodes=3, rf=1).client, single_node.api)
+    _clear(*both)
+    yield both
+    _clear(*both)
+
+
+def _clear(*servers: Api) -> None:
+    for api in servers:
+        for hook in api.get("/webhooks")["results"]:
+            assert api.request("DELETE", f"/webhooks/{hook['uuid']}").status_code == 204
 
 
 BODIES: list[Any] = [
@@ -137,28 +147,23 @@ def _said(api: Api, method: str, path: str, body: Any = None) -> tuple[int, str]
     return answer.status_code, _UUID.sub("<uuid>", answer.text)
 
 
-def test_bodies_are_judged_as_by_a_node(cluster: Callable[..., Cluster], single_node: RealNode) -> None:
-    ours, plain = cluster(groups=1, nodes=3, rf=1).client, single_node.api
-    for api in (ours, plain):
-        _clear(api)
+def test_bodies_are_judged_as_by_a_node(pair: tuple[Api, Api]) -> None:
+    ours, plain = pair
     for body in BODIES:
         assert _said(ours, "POST", "/webhooks", body) == _said(plain, "POST", "/webhooks", body), body
-        for api in (ours, plain):
-            _clear(api)
-    hooks = [api.post("/webhooks", {"url": "http://a/b", "headers": {"k": "v"}})["uuid"] for api in (ours, plain)]
+        _clear(*pair)
+    hooks = [api.post("/webhooks", {"url": "http://a/b", "headers": {"k": "v"}})["uuid"] for api in pair]
     for body in BODIES:
-        said = [_said(api, "PATCH", f"/webhooks/{uuid}", body) for api, uuid in zip((ours, plain), hooks, strict=True)]
+        said = [_said(api, "PATCH", f"/webhooks/{uuid}", body) for api, uuid in zip(pair, hooks, strict=True)]
         assert said[0] == said[1], body
     for uuid in UUIDS:
         for method, change in (("GET", None), ("PATCH", {"url": "http://a"}), ("PATCH", {"url": 5}), ("DELETE", None)):
             path = f"/webhooks/{uuid}"
             assert _said(ours, method, path, change) == _said(plain, method, path, change), (method, uuid)
-    for api in (ours, plain):
+    for api in pair:
         for _ in range(19):
             api.post("/webhooks", {"url": "http://a"})
     assert _said(ours, "POST", "/webhooks", {"url": "x"}) == _said(plain, "POST", "/webhooks", {"url": "x"})
-    for api in (ours, plain):
-        _clear(api)
 
 
 def test_an_address_is_told_as_by_a_node(
