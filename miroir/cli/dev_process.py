@@ -64,16 +64,29 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-_handed_out: set[int] = set()
-
-
 def free_port() -> int:
-    """A loopback port nobody listens on, never the same one twice from this process."""
+    """A loopback port nobody listens on, and that no process which asks here is given as long as this one lives."""
     for port in random.SystemRandom().sample(_PORTS, k=1000):
-        if port not in _handed_out and port_is_free(port):
-            _handed_out.add(port)
+        if port_is_free(port) and _reserve(port):
             return port
     raise StartError("no free port found on 127.0.0.1")
+
+
+def _reserve(port: int) -> bool:
+    """Take the port's name for this process; whether nobody had it.
+
+    Between the choice of a port and a server that listens there lie seconds, in which another process finds it free. So
+    each port goes with a name that only one socket of the machine can have, and that the kernel gives back when the
+    process ends: an abstract Unix address. The descriptor is left open on purpose.
+    """
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0miroir-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    name.detach()
+    return True
 
 
 def scratch_directory(prefix: str) -> Path:

@@ -100,7 +100,6 @@ def test_a_page_works_with_miroir_as_with_a_node(
     assert (ours["refusedIndex"]["status"], ours["refusedIndex"]["refused"]) == (404, True)
 
 
-@pytest.mark.timeout(300)
 def test_hits_appear_while_somebody_types(
     open_shop: Callable[..., Shop], cluster: Callable[..., Cluster], index_name: str
 ) -> None:
@@ -119,7 +118,6 @@ def test_hits_appear_while_somebody_types(
     assert not shop.complaints
 
 
-@pytest.mark.timeout(300)
 def test_a_page_reads_every_answer_whatever_it_is(
     open_shop: Callable[..., Shop], cluster: Callable[..., Cluster], index_name: str
 ) -> None:

@@ -90,7 +90,6 @@ def ranks(hits: list[dict[str, Any]]) -> list[tuple[object, list[str]]]:
     return [(details, sorted(str(hit.get("id", hit.get("sku"))) for hit in group)) for details, group in grouped]
 
 
-@pytest.mark.timeout(300)
 def test_without_exact_ties_only_ties_are_in_another_order(
     cluster: Callable[..., Cluster], plain: Side, documents: Sequence[Document]
 ) -> None:

@@ -212,7 +212,6 @@ def test_commands_for_several_indexes(server: Cluster, index_name: str) -> None:
     assert [flip["target_uids"] for flip in flips] == [[two], [one, two]]
 
 
-@pytest.mark.timeout(300)  # many commands, each a Python of its own
 def test_it_outlives_the_process_and_shows_in_metrics_and_commands(
     cluster: Callable[..., Cluster],
 ) -> None:

@@ -14,8 +14,8 @@ from tests.client import wait_until
 from tests.integration.test_faults import all_ids, assert_copies_equal, documents, fully_repaired
 from tests.nodes import Cluster, RealNode
 
-# A node that hangs must not be given up before the write is sent to it.
-PATIENT: Mapping[str, Any] = {"health": {"unhealthy_threshold": 1000}}
+# A node that hangs is not given up before a write is sent to it, and then has a minute to take that.
+PATIENT: Mapping[str, Any] = {"health": {"unhealthy_threshold": 1000}, "server": {"request_timeout_ms": 120_000}}
 
 
 def store_rows(cluster: Cluster, table: str) -> int:
@@ -81,7 +81,7 @@ def _killed_between_send_and_commit(running: Cluster, index: str, rows: list[dic
     before = additions(first, index)
     second.pause()
     thread = _post_in_background(running, index, rows)
-    wait_until(lambda: additions(first, index) > before, 14, "node 0 took the write")  # and node 1 is waited for
+    wait_until(lambda: additions(first, index) > before, 50, "node 0 took the write")  # and node 1 is waited for
     assert store_rows(running, "intents") == 1
     running.server.kill()
     thread.join()

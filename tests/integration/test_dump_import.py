@@ -40,7 +40,7 @@ def fill(api: Api) -> None:
             "synonyms": {"movie": ["film"]},
             "embedders": {"own": {"source": "userProvided", "dimensions": 3}},
             "faceting": {"maxValuesPerFacet": 7},
-            "searchCutoffMs": 150,
+            "searchCutoffMs": 60_000,
         },
     )
     api.add_documents("films", [_film(number) for number in range(FILMS)])

@@ -74,6 +74,7 @@ def test_a_node_that_was_away_or_wiped_is_brought_to_them_before_it_is_asked(
     assert second.api.get(ROUTE)["containsFilter"]
     first.restart()
     running.server.restart()
+    running.wait_all_healthy()
     assert client.get(ROUTE)["containsFilter"]
     assert not client.patch(ROUTE, {"containsFilter": False})["containsFilter"]
     assert [node.api.get(ROUTE)["containsFilter"] for node in running.nodes] == [False, False]

@@ -97,7 +97,7 @@ def test_many_at_once_are_one(cluster: Callable[..., Cluster], index_name: str) 
     with ThreadPoolExecutor(8) as pool:
         held.pause()  # so that whoever is first takes a while
         sent = [pool.submit(send, running, index_name, "POST", path, body) for _ in range(8)]
-        wait_until(lambda: store_rows(running, "idempotency") == 1, 14, "one of them on its way")
+        wait_until(lambda: store_rows(running, "idempotency") == 1, 50, "one of them on its way")
         held.resume()
         answers = [each.result() for each in sent]
     assert len({answer.json()["taskUid"] for answer in answers}) == 1
@@ -198,7 +198,7 @@ def _killed_before_commit(running: Cluster, key: str, method: str, path: str, bo
 
     thread = threading.Thread(target=post)
     thread.start()
-    wait_until(lambda: store_rows(running, "intents") == 1 and taken() > newest, 28, "node 0 took the write")
+    wait_until(lambda: store_rows(running, "intents") == 1 and taken() > newest, 50, "node 0 took the write")
     running.server.kill()
     thread.join()
     second.resume()

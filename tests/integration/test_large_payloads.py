@@ -61,7 +61,6 @@ def watched(running: Cluster) -> Iterator[list[float]]:
         thread.join()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("encoding", [None, "gzip"])
 def test_a_hundred_mebibytes_are_taken(
     cluster: Callable[..., Cluster],
@@ -69,7 +68,7 @@ def test_a_hundred_mebibytes_are_taken(
     encoding: str | None,
     record_property: Callable[[str, object], None],
 ) -> None:
-    running = cluster(groups=1, nodes=3, rf=1)
+    running = cluster(groups=1, nodes=3, rf=1, over={"server": {"request_timeout_ms": 120_000}})
     client, pid = running.client, running.server.pid
     client.create_index(index_name, "id")
     client.update_settings(index_name, SETTINGS)
@@ -98,7 +97,6 @@ def test_a_hundred_mebibytes_are_taken(
     assert client.get(f"/indexes/{index_name}/stats")["numberOfDocuments"] == COUNT
 
 
-@pytest.mark.timeout(300)
 def test_one_byte_more_is_refused_as_by_a_node(
     cluster: Callable[..., Cluster],
     real_node: Callable[..., RealNode],

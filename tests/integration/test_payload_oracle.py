@@ -24,8 +24,6 @@ from miroir.stamps import strip
 from tests.nodes import ClusterPool, RealNode
 
 # The first test that wants the comparisons waits for some hundred tasks of the node.
-pytestmark = pytest.mark.timeout(300)
-
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 CSV = b"text/csv"

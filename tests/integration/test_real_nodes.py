@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from miroir.cli.dev_nodes import BINARY_VARIABLE, BinaryNotFound, find_binary
-from miroir.cli.dev_process import StartError, free_port, port_is_free, scratch_directory
+from miroir.cli.dev_process import StartError, _reserve, free_port, port_is_free, scratch_directory
 from miroir.stamps import ALPHABET
 from tests.client import Api, StampGuard, StampLeak, TaskFailed, wait_until
 from tests.nodes import RealNode
@@ -131,6 +131,24 @@ def test_ports_and_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         folder.rmdir()
         second.rmdir()
+
+
+def test_a_port_is_given_to_one_process_until_that_ends() -> None:
+    code = "from miroir.cli import dev_process as d; print(d._reserve({port}), d.free_port(), flush=True); input()"
+    ours = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-c", code.format(port=ours)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        taken, theirs = other.stdout.readline().split()
+        assert taken == "False"
+        assert not _reserve(int(theirs))
+        other.communicate("\n")
+    assert _reserve(int(theirs))
 
 
 def test_the_named_binary_wins_and_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

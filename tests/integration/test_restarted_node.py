@@ -39,6 +39,7 @@ def test_the_second_write_reaches_no_disk_that_was_not_looked_at(
     assert response.status_code == 202, response.text
     running.client.succeeded(response.json())
     if wiped:
+        wait_until(lambda: tasks(node), 30, "something on the disk")
         first = tasks(node)[0]
         assert first["indexUid"] == "_miroir_meta", "something was written before the disk was known"
     else:

@@ -25,9 +25,6 @@ def documents(count: int = 60) -> list[dict[str, Any]]:
 
 
 # Each step is a task on two servers.
-pytestmark = pytest.mark.timeout(300)
-
-
 @pytest.fixture
 def both(
     cluster: Callable[..., Cluster], real_node: Callable[..., RealNode], request: pytest.FixtureRequest

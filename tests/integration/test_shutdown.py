@@ -19,7 +19,7 @@ from tests.nodes import Cluster, RealServer
 def test_a_write_that_runs_when_the_server_is_told_to_stop_is_answered(
     cluster: Callable[..., Cluster], index_name: str
 ) -> None:
-    running = cluster(groups=1, nodes=2, rf=2)
+    running = cluster(groups=1, nodes=2, rf=2, over={"server": {"shutdown_grace_s": 30}})
     running.client.create_index(index_name, "id")
     running.nodes[1].pause()  # so that the write takes a while
     answers: list[httpx.Response] = []

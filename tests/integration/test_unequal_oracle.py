@@ -258,7 +258,6 @@ def pair(request: pytest.FixtureRequest, cluster: Callable[..., Cluster], real_n
 
 
 @pytest.mark.allow_stamps
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("pair", [1, 2], ids=["RF 1", "RF 2"], indirect=True)
 def test_changes_by_filter_are_those_of_one_node(pair: Pair) -> None:
     uid = loaded(pair.twins, pair.cluster, SETTINGS)
@@ -285,7 +284,6 @@ def test_changes_by_filter_are_those_of_one_node(pair: Pair) -> None:
 
 
 @pytest.mark.allow_stamps
-@pytest.mark.timeout(300)
 def test_a_deletion_knows_what_the_writes_before_it_bring(pair: Pair) -> None:
     uid = pair.twins.load(SETTINGS, [])
     rows = documents(Placed(pair.cluster, uid))
@@ -308,7 +306,6 @@ def test_a_deletion_knows_what_the_writes_before_it_bring(pair: Pair) -> None:
     pair.wait_for_equal_copies(uid)
 
 
-@pytest.mark.timeout(180)
 def test_a_copy_that_was_away_when_documents_came_and_went_is_not_the_only_one_asked(pair: Pair) -> None:
     uid = pair.twins.load(SETTINGS, [{"id": number, "a": number % 5} for number in range(COUNT)])
     owners = Placed(pair.cluster, uid).of(0)

@@ -238,7 +238,6 @@ def recall(
     return found / (20 * len(probes))
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("embedder", ["near", "bits"])
 def test_as_many_of_the_nearest_are_found_as_by_one_node(
     twins: Twins, probes: list[tuple[list[float], set[int]]], large: str, embedder: str

@@ -283,10 +283,11 @@ async def test_nobody_there() -> None:
 
 
 async def test_cancellation_closes_the_connection() -> None:
-    gone = trio.Event()
+    asked, gone = trio.Event(), trio.Event()
 
     async def handler(client: Client, number: int) -> None:
         await client.until(b"\r\n\r\n")
+        asked.set()
         try:
             await client.rest()
         finally:
@@ -294,9 +295,11 @@ async def test_cancellation_closes_the_connection() -> None:
 
     async with peer(handler) as address:
         pool = Pool(address)
-        with trio.move_on_after(0.02) as scope:
-            await pool.request("GET", "/")
-        assert scope.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.request, "GET", "/")
+            await asked.wait()
+            nursery.cancel_scope.cancel()
+        assert nursery.cancel_scope.cancelled_caught
         await gone.wait()
         assert (pool.in_use, pool.idle) == (0, 0)
 
