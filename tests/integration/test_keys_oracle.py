@@ -301,7 +301,9 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/metrics", None),
     ("GET", "/network", None),
     ("PATCH", "/network", {"x": 1}),
-    ("POST", "/export", {"x": 1}),
+    # Sound, for of a wrong body and a wrong key a node names the one or the other; and nothing to send, or it would try
+    # for good.
+    ("POST", "/export", {"url": "http://127.0.0.1:1", "indexes": {"nowhere": {}}}),
     ("POST", "/logs/stream", {"x": 1}),
     ("DELETE", "/logs/stream", None),
     ("POST", "/logs/stderr", {"x": 1}),
