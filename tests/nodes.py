@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from miroir.cli.dev_nodes import MeilisearchNode
-from miroir.cli.dev_process import Child, free_port, scratch_directory
+from miroir.cli.dev_process import Child, StartError, free_port, scratch_directory
 from miroir.cli.dev_server import Keys, MiroirServer, merged, server_config
 from tests.client import Api, StampGuard, wait_until
 
@@ -55,7 +55,9 @@ class Handle(Child):
         """SIGSTOP, and wait until all its threads have stopped: connections stay open and nothing answers."""
         self.disturbed = True
         self.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        found = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if found is None or found.si_code != os.CLD_STOPPED:
+            raise StartError(f"{self.name} ended before it was paused:\n{self.log_tail()}")
 
     def resume(self) -> None:
         """SIGCONT."""

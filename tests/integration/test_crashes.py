@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from typing import Any
 
 import httpx
 
 from tests.client import wait_until
-from tests.integration.test_faults import all_ids, assert_copies_equal, documents, fully_repaired
+from tests.integration.test_faults import (
+    all_ids,
+    assert_copies_equal,
+    documents,
+    fully_repaired,
+    nothing_pending,
+    store_rows,
+)
 from tests.nodes import Cluster, RealNode
 
 # A node that hangs is not given up before a write is sent to it, and then has a minute to take that.
 PATIENT: Mapping[str, Any] = {"health": {"unhealthy_threshold": 1000}, "server": {"request_timeout_ms": 120_000}}
-
-
-def store_rows(cluster: Cluster, table: str) -> int:
-    """How many rows a table of the store's file has, read beside the running server."""
-    with closing(sqlite3.connect(f"file:{cluster.directory / 'miroir.db'}?mode=ro", uri=True)) as store:
-        count: int = store.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-        return count
-
-
-def nothing_pending(cluster: Cluster) -> bool:
-    return store_rows(cluster, "intents") == 0 and store_rows(cluster, "repairs") == 0
 
 
 def test_killed_between_writes_nothing_acknowledged_is_missing(

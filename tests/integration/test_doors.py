@@ -314,7 +314,7 @@ CROWD = 10_000
 FILES_BESIDE = 500
 """Descriptors that each process needs for something else."""
 
-# Half a head is ended after 15 s: these come last, for they must all be there while the clock is read.
+# Half a head is ended after 15 s, so these come last: all are accepted before the first of them is ended.
 SLOW = {
     "idle": b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
     "half a body": f"POST /indexes/a/search HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {MASTER_KEY}\r\n".encode()

@@ -125,21 +125,22 @@ def _has_imported(admin: Api, id: str, documents: int) -> bool:
 
 def test_it_goes_on_after_a_kill(cluster: Callable[..., Cluster]) -> None:
     """Killed again and again in the middle, it ends with every document there once and no batch written twice."""
-    documents = [{"id": number, "text": f"text {number} " + "x" * 50} for number in range(2000)]
+    documents = [{"id": number, "text": f"text {number} " + "x" * 50} for number in range(6000)]
     dump = packed(small("long", documents, {"sortableAttributes": ["id"]}))
-    running = cluster(groups=1, nodes=2, rf=1, fresh=True, over={"dump_import": {"batch_size": 100}})
+    running = cluster(groups=1, nodes=2, rf=1, fresh=True, over={"dump_import": {"batch_size": 20}})
     id = upload(running, dump)["id"]
-    for share in (300, 1200):
+    for share in (300, 1500):
         wait_until(partial(_has_imported, running.admin, id, share), 60.0, f"{share} documents")
+        assert import_of(running.admin, id)["documents"] < 5000, "it was to be killed in the middle"
         running.server.kill()
         running.server.start()
         running.server.wait_serving()
     found = ended(running, id)
-    assert (found["state"], found["documents"]) == ("completed", 2000)
-    listed = running.client.post("/indexes/long/documents/fetch", {"limit": 5000})["results"]
+    assert (found["state"], found["documents"]) == ("completed", 6000)
+    listed = running.client.post("/indexes/long/documents/fetch", {"limit": 10_000})["results"]
     assert listed == documents
     additions = running.client.get("/tasks", types="documentAdditionOrUpdate", statuses="succeeded", limit=0)
-    assert additions["total"] == 20
+    assert additions["total"] == 300
     assert running.client.get("/indexes/long")["createdAt"] == "2024-05-06T07:08:09Z"
 
 

@@ -13,8 +13,15 @@ import httpx
 import pytest
 
 from tests.client import wait_until
-from tests.integration.test_crashes import PATIENT, nothing_pending, store_rows
-from tests.integration.test_faults import all_ids, assert_copies_equal, documents, fully_repaired
+from tests.integration.test_crashes import PATIENT
+from tests.integration.test_faults import (
+    all_ids,
+    assert_copies_equal,
+    documents,
+    fully_repaired,
+    nothing_pending,
+    store_rows,
+)
 from tests.nodes import MASTER_KEY, Cluster
 
 EDIT = "editDocumentsByFunction"

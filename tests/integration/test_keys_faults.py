@@ -17,6 +17,8 @@ from tests.nodes import Cluster, RealNode
 
 SOON_S = 70
 """Within which keys are right on a node: a look that falls short is followed by the next one half a minute later."""
+pytestmark = pytest.mark.timeout(600)
+
 SOUND: dict[str, Any] = {"actions": ["version"], "indexes": ["*"], "expiresAt": None}
 DEFAULTS = {
     "Default Search API Key",

@@ -301,8 +301,7 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/metrics", None),
     ("GET", "/network", None),
     ("PATCH", "/network", {"x": 1}),
-    # Sound, for of a wrong body and a wrong key a node names the one or the other; and nothing to send, or it would try
-    # for good.
+    # Valid, for of a bad body and a bad key at once a node names either; nothing to export, or it would retry for ever.
     ("POST", "/export", {"url": "http://127.0.0.1:1", "indexes": {"nowhere": {}}}),
     ("POST", "/logs/stream", {"x": 1}),
     ("DELETE", "/logs/stream", None),

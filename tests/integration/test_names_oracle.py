@@ -301,17 +301,13 @@ def test_reads_meet_new_names_when_earlier_tasks_are_done(cluster: Callable[...,
         for start in range(0, count, 500)
     ]
     tasks = [api.post(f"/indexes/{fresh}/documents", batch) for batch in batches]
-
-    def look() -> tuple[str, int]:
-        found = api.post(f"/indexes/{shop}/search", {"q": "", "hitsPerPage": 1})
-        return found["hits"][0]["is"], min(found["totalHits"], 1000)
-
-    seen = {look()}
     swap = api.post("/swap-indexes", [{"indexes": [shop, fresh]}])
     later = api.post(f"/indexes/{shop}/documents", [{"id": "later", "is": "new"}])
+    seen = set()
     while True:
         over = api.get(f"/tasks/{swap['taskUid']}")["status"] not in OPEN_STATUSES
-        seen.add(look())
+        found = api.post(f"/indexes/{shop}/search", {"q": "", "hitsPerPage": 1})
+        seen.add((found["hits"][0]["is"], min(found["totalHits"], 1000)))
         assert api.get(f"/indexes/{shop}/stats")["numberOfDocuments"] in (count, count + 1)
         if over:
             break

@@ -23,7 +23,6 @@ from miroir.ingest.stamping import node_payload, read_batch, stamp_batch
 from miroir.stamps import strip
 from tests.nodes import ClusterPool, RealNode
 
-# The first test that wants the comparisons waits for some hundred tasks of the node.
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 CSV = b"text/csv"

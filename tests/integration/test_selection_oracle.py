@@ -24,7 +24,6 @@ def documents(count: int = 60) -> list[dict[str, Any]]:
     return [{"id": number, "a": number % 5, "b": number, "n": 1, "e": 3, "t": ["x"] * 2} for number in range(count)]
 
 
-# Each step is a task on two servers.
 @pytest.fixture
 def both(
     cluster: Callable[..., Cluster], real_node: Callable[..., RealNode], request: pytest.FixtureRequest

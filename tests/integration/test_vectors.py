@@ -274,9 +274,11 @@ def embedded(twins: Twins, embedder: Embedder) -> Iterator[str]:
         "words": {"value": {"title": "{{media.words}}"}},
         "q": {"value": {"title": "{{q}}"}},
     }
-    yield twins.load({"embedders": {"rest": embedder.settings(), "fragments": fragments}}, documents)
-    for api in (twins.plain, twins.miroir):
-        api.patch("/experimental-features", {"multimodal": False})
+    try:
+        yield twins.load({"embedders": {"rest": embedder.settings(), "fragments": fragments}}, documents)
+    finally:
+        for api in (twins.plain, twins.miroir):
+            api.patch("/experimental-features", {"multimodal": False})
 
 
 REST: tuple[dict[str, Any], ...] = (
