@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,12 @@ class Fleet:
         self.directory = options.data.absolute() if options.data else scratch_directory("miroir-dev")
         try:
             self._lock = _lock(self.directory)
+        except StartError:
+            self._remove()
+            raise
+        try:
             memory = _Memory(self.directory / "dev.json", {f"meili-{n}" for n in range(options.nodes * options.groups)})
+            memory.keep_shape({"nodes": options.nodes, "groups": options.groups, "rf": options.rf})
             self.keys = Keys(
                 master=options.master_key or memory.key("master_key"),
                 node=memory.key("node_key"),
@@ -102,7 +107,7 @@ class Fleet:
             self.server = MiroirServer(self.directory, merged(base, fleet), self.keys)
             memory.write()
         except BaseException:
-            self._remove()
+            self.release()
             raise
 
     @property
@@ -154,12 +159,19 @@ async def _await_serving(child: Child, on_up: Callable[[], None]) -> None:
 
 
 class _Memory:
-    """What a kept folder needs to know next time: the nodes' ports, which their addresses name, and the keys."""
+    """What a kept folder needs to know next time: how many nodes, their ports, which addresses name, and the keys."""
 
     def __init__(self, file: Path, node_ids: set[str]) -> None:
         self.node_ids: Sequence[str] = sorted(node_ids, key=lambda node_id: (len(node_id), node_id))
         self._file = file
         self._values: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+
+    def keep_shape(self, wanted: Mapping[str, int]) -> None:
+        """Raises `StartError` when the folder has another one: documents do not move, so the store goes by its own."""
+        kept = self._values.setdefault("shape", dict(wanted))
+        if kept != wanted:
+            options = " ".join(f"--{name} {value}" for name, value in kept.items())
+            raise StartError(f"{self._file.parent} was made with {options}: say the same, or name another folder")
 
     def key(self, name: str) -> str:
         key: str = self._values.setdefault(name, secrets.token_urlsafe(_KEY_BYTES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,15 @@ def test_a_kept_folder_remembers_ports_and_keys_and_is_locked(tmp_path: Path) ->
     assert second.keys == first.keys
     assert [node.node_id for node in second.nodes] == ["meili-0", "meili-1", "meili-2", "meili-3"]
     assert (tmp_path / "data" / "dev.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_kept_folder_is_not_started_in_another_shape(tmp_path: Path) -> None:
+    options = DevOptions(port=free_port(), data=tmp_path / "data", nodes=2, groups=2, rf=2)
+    Fleet(options).release()
+    for other in (replace(options, nodes=3), replace(options, groups=1), replace(options, rf=1)):
+        with pytest.raises(StartError, match="data was made with --nodes 2 --groups 2 --rf 2: say the same"):
+            Fleet(other)
+    Fleet(replace(options, shards=24)).release()  # of new indexes
 
 
 def test_a_temporary_folder_goes_with_the_fleet() -> None:
