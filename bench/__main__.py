@@ -6,16 +6,13 @@
     make bench ROUNDS=1             quick and rough
 
 Machines drift, also within minutes: what to compare between days is the ratio. A base runs with the packages installed
-here, out of a temporary worktree. All nodes, the plain one as well, keep the memory that they have had once
-(MIMALLOC_PURGE_DELAY=-1): page faults are dear on virtual machines, and how dear changes from second to second. For
-nodes as they come: MIMALLOC_PURGE_DELAY=10 make bench.
+here, out of a temporary worktree, over the same nodes.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -85,7 +82,6 @@ def main() -> int:
     if unknown := set(wanted) - set(names):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
 
-    os.environ.setdefault("MIMALLOC_PURGE_DELAY", "-1")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and checked out goes, too
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     parts = [part() for part in PARTS if part.name in wanted]
