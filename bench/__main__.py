@@ -6,7 +6,7 @@
     make bench ROUNDS=1             quick and rough
 
 Machines drift, also within minutes: what to compare between days is the ratio. A base runs with the packages installed
-here, out of a temporary worktree, over the same nodes.
+here, out of a temporary worktree, over nodes of its own.
 """
 
 from __future__ import annotations

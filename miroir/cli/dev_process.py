@@ -95,7 +95,10 @@ def _reserve(port: int) -> bool:
 def _reservations() -> int:
     """The descriptor of that file. It stays open: closing it would give back every port."""
     path = Path(tempfile.gettempdir(), f"miroir-ports-{os.getuid()}")
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StartError(f"cannot use {path}, where ports are reserved: {error.strerror}") from error
 
 
 def scratch_directory(prefix: str) -> Path:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import httpx
 import pytest
 
 from miroir.cli.dev_nodes import BINARY_VARIABLE, BinaryNotFound, find_binary
-from miroir.cli.dev_process import StartError, _reserve, free_port, port_is_free, scratch_directory
+from miroir.cli.dev_process import StartError, _reservations, _reserve, free_port, port_is_free, scratch_directory
 from miroir.stamps import ALPHABET
 from tests.client import Api, StampGuard, StampLeak, TaskFailed, wait_until
 from tests.nodes import RealNode
@@ -150,6 +151,12 @@ def test_a_port_is_given_to_one_process_until_that_ends() -> None:
         assert not _reserve(int(theirs))
         other.communicate("\n")
     assert _reserve(int(theirs))
+
+
+def test_where_ports_cannot_be_reserved_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(StartError, match=r"cannot use .*nowhere/miroir-ports-.*: No such file"):
+        _reservations.__wrapped__()
 
 
 def test_the_named_binary_wins_and_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
